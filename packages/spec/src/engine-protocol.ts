@@ -1,0 +1,172 @@
+import { z } from "zod";
+
+/**
+ * The wire protocol between trainers and an engine, version 1: a frozen subset of the Tinker/SkyRL JSON dialect
+ * (docs/engine-protocol.md lists what was added to it and why). Every path is under `/api/v1`; every request but
+ * `healthz` carries `Authorization: Bearer <token>`. Calls marked F answer `{request_id}`; the result comes from
+ * `retrieve_future`.
+ */
+export const engineProtocolVersion = 1;
+
+export const tensorDataSchema = z.object({
+  data: z.array(z.number()),
+  dtype: z.enum(["int64", "float32"]).optional(),
+  shape: z.array(z.number()).optional(),
+});
+export type TensorData = z.infer<typeof tensorDataSchema>;
+
+/** Chunks are concatenated. Datums of one forward_backward whose first chunk is equal run as one packed row. */
+export const modelInputSchema = z.object({
+  chunks: z.array(z.object({ type: z.literal("encoded_text"), tokens: z.array(z.number()) })),
+});
+export type ModelInput = z.infer<typeof modelInputSchema>;
+
+export const constraintSchema = z.object({
+  type: z.enum(["regex", "json_schema"]),
+  value: z.string(),
+});
+
+export const lossFunctions = ["cross_entropy", "importance_sampling", "ppo", "ppo_critic"] as const;
+export type LossFunction = (typeof lossFunctions)[number];
+
+/**
+ * One training sequence. `model_input` is prompt + completion without its last token when targets are full
+ * (`target_tokens` as long as the input, position i predicts target i), or targets are in suffix form: as long as the
+ * completion and right-aligned. Tensors other than target_tokens have the same length as it.
+ * `constraint` (extension): the completion was sampled under it; log-probabilities are renormalised over what it allowed.
+ */
+export const datumSchema = z.object({
+  model_input: modelInputSchema,
+  loss_fn_inputs: z.object({
+    target_tokens: tensorDataSchema,
+    weights: tensorDataSchema.optional(),
+    logprobs: tensorDataSchema.optional(),
+    advantages: tensorDataSchema.optional(),
+    values: tensorDataSchema.optional(),
+    returns: tensorDataSchema.optional(),
+  }),
+  constraint: constraintSchema.optional(),
+});
+export type Datum = z.infer<typeof datumSchema>;
+
+export const forwardBackwardInputSchema = z.object({
+  data: z.array(datumSchema),
+  loss_fn: z.enum(lossFunctions),
+  /** ppo: clip_low_threshold, clip_high_threshold (on the ratio; default 0.8, 1.2); ppo_critic: value_clip (default 0.2). */
+  loss_fn_config: z.record(z.string(), z.number()).nullish(),
+});
+export type ForwardBackwardInput = z.infer<typeof forwardBackwardInputSchema>;
+
+export const forwardBackwardOutputSchema = z.object({
+  loss_fn_output_type: z.string(),
+  /** One per datum, in the order sent. Shapes: as long as the datum's target_tokens. `entropy` is an extension. */
+  loss_fn_outputs: z.array(
+    z.object({
+      logprobs: tensorDataSchema.optional(),
+      entropy: tensorDataSchema.optional(),
+      values: tensorDataSchema.optional(),
+    }),
+  ),
+  /** Keys end in `:sum`, `:mean`, `:max`, `:min` or `:last`: `loss:sum`, `tokens_computed:sum`, `tokens_unpacked:sum`, `seconds:sum`. */
+  metrics: z.record(z.string(), z.number()),
+});
+export type ForwardBackwardOutput = z.infer<typeof forwardBackwardOutputSchema>;
+
+export const adamParamsSchema = z.object({
+  learning_rate: z.number(),
+  beta1: z.number(),
+  beta2: z.number(),
+  eps: z.number(),
+  weight_decay: z.number(),
+  /** Global gradient norm above which gradients are scaled down; 0 is off. */
+  grad_clip_norm: z.number(),
+});
+export type AdamParams = z.infer<typeof adamParamsSchema>;
+
+/** `grad_norm:last` is the norm before clipping. */
+export const optimStepOutputSchema = z.object({ metrics: z.record(z.string(), z.number()) });
+
+export const loraConfigSchema = z.object({
+  rank: z.number(),
+  /** Scale is alpha / rank. Default 32, as SkyRL fixes it. */
+  alpha: z.number().optional(),
+  seed: z.number(),
+  train_attn: z.boolean().optional(),
+  train_mlp: z.boolean().optional(),
+  train_unembed: z.boolean().optional(),
+});
+export type LoraConfig = z.infer<typeof loraConfigSchema>;
+
+export const modelRoles = ["policy", "critic"] as const;
+export type ModelRole = (typeof modelRoles)[number];
+
+/** `stop`: token ids; the model's own end-of-turn token always stops. A constraint's end counts as stop. */
+export const samplingParamsSchema = z.object({
+  max_tokens: z.number(),
+  temperature: z.number(),
+  top_p: z.number().optional(),
+  top_k: z.number().optional(),
+  seed: z.number().optional(),
+  stop: z.array(z.number()).optional(),
+  constraint: constraintSchema.optional(),
+});
+export type SamplingParams = z.infer<typeof samplingParamsSchema>;
+
+/**
+ * `wave` (extension): the engine waits until all `size` requests of the wave `id` have come and runs them as one batch
+ * ordered by `seq_id`: the batch's composition, and so every rounding in it, no longer depends on arrival times.
+ */
+export const sampleRequestSchema = z.object({
+  prompt: modelInputSchema,
+  num_samples: z.number(),
+  sampling_params: samplingParamsSchema,
+  sampling_session_id: z.string(),
+  seq_id: z.number(),
+  prompt_logprobs: z.boolean().optional(),
+  wave: z.object({ id: z.string(), size: z.number() }).optional(),
+});
+export type SampleRequest = z.infer<typeof sampleRequestSchema>;
+
+/** `logprobs` are those of the tokens under the temperature-1 distribution after the constraint's mask. */
+export const sampleOutputSchema = z.object({
+  sequences: z.array(
+    z.object({
+      stop_reason: z.enum(["length", "stop"]),
+      tokens: z.array(z.number()),
+      logprobs: z.array(z.number()),
+    }),
+  ),
+  prompt_logprobs: z.array(z.number().nullable()).nullish(),
+});
+export type SampleOutput = z.infer<typeof sampleOutputSchema>;
+
+export const serverCapabilitiesSchema = z.object({
+  supported_models: z.array(z.object({ model_name: z.string() })),
+  engine: z.object({ name: z.string(), version: z.string(), dialect: z.string(), protocol_version: z.number() }),
+  loss_fns: z.array(z.string()),
+  reduction: z.enum(["sum", "mean_per_sequence"]),
+  roles: z.array(z.enum(modelRoles)),
+  full_finetune: z.boolean(),
+  base_model_sampling: z.boolean(),
+  adam_fields: z.array(z.string()),
+  target_alignment: z.array(z.enum(["full", "suffix"])),
+  constraints: z.array(z.enum(["regex", "json_schema"])),
+  shared_prefix_packing: z.boolean(),
+  waves: z.boolean(),
+  max_context_length: z.number(),
+  dtype: z.string(),
+  device: z.string(),
+});
+export type ServerCapabilities = z.infer<typeof serverCapabilitiesSchema>;
+
+export const futureSchema = z.object({ request_id: z.string() });
+export const createSessionResponseSchema = z.object({ session_id: z.string() });
+export const createModelResponseSchema = z.object({ model_id: z.string(), request_id: z.string() });
+export const createSamplingSessionResponseSchema = z.object({ sampling_session_id: z.string() });
+export const saveWeightsOutputSchema = z.object({ path: z.string() });
+export const saveWeightsForSamplerOutputSchema = z.object({
+  path: z.string().nullable(),
+  sampling_session_id: z.string().nullable(),
+});
+/** Every error of the engine: HTTP status >= 400 and this body. */
+export const engineErrorSchema = z.object({ detail: z.string() });
