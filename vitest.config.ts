@@ -2,7 +2,17 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   // Workspace packages are tested from their sources: no build needed before a test.
-  ssr: { resolve: { conditions: ["source"] } },
   resolve: { conditions: ["source"] },
-  test: { include: ["{packages,apps}/*/src/**/*.test.ts", "benchmarks/src/**/*.test.ts"] },
+  ssr: { resolve: { conditions: ["source"] } },
+  test: {
+    // Sources only: `tsc -b` writes the tests into dist as well.
+    include: [
+      "{packages,apps}/*/src/**/*.test.ts",
+      "benchmarks/{*,speed/**/*}.test.ts",
+      "tools/src/**/*.test.ts",
+    ],
+    // Tests of the engine start a Python process and load a model.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
 });

@@ -1,1 +1,2 @@
-export {};
+export * from "./rag/rag-system.ts";
+export * from "./registry.ts";

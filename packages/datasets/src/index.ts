@@ -1,1 +1,10 @@
-export {};
+export * from "./load-options.ts";
+export { loadLocomoMini } from "./locomo-mini/load-locomo-mini.ts";
+export { adversarialCategoryCode, locomoCategories } from "./locomo/categories.ts";
+export { parseLocomoDate } from "./locomo/dates.ts";
+export { findLocomo } from "./locomo/find-locomo.ts";
+export { loadLocomo, locomoRelease } from "./locomo/load-locomo.ts";
+export { parseLocomo } from "./locomo/parse-locomo.ts";
+export * from "./registry.ts";
+export * from "./sample-questions.ts";
+export * from "./split-dataset.ts";

@@ -1,1 +1,10 @@
-export {};
+export * from "./client.ts";
+export * from "./generator.ts";
+export * from "./inspect.ts";
+export * from "./launch.ts";
+export * from "./locations.ts";
+export * from "./prepare.ts";
+export * from "./progress.ts";
+export { findPython, supportedPythonVersions, type PythonInterpreter } from "./python.ts";
+export type { ResolvedModel } from "./resolve-model.ts";
+export * from "./tokenizer.ts";

@@ -1,1 +1,20 @@
-export {};
+export * from "./evidence.ts";
+export * from "./fact-survival.ts";
+export {
+  computeLocomoF1,
+  computeMultiAnswerF1,
+  computeStemmedF1,
+  normaliseLocomoAnswer,
+} from "./locomo-f1.ts";
+export { computeMem0Bleu1, computeMem0F1 } from "./mem0.ts";
+export { computePorterStem } from "./porter-stemmer.ts";
+export * from "./registry.ts";
+export { splitSentences } from "./sentence-splitter.ts";
+export {
+  computeExactMatch,
+  computeSubExactMatch,
+  computeTokenF1,
+  normaliseSquadAnswer,
+} from "./squad.ts";
+export * from "./statistics.ts";
+export { tokeniseSentence } from "./word-tokenizer.ts";

@@ -1,1 +1,3 @@
-export {};
+export type { CallStatistics, InferenceTarget } from "./call.ts";
+export * from "./inference-embedding.ts";
+export * from "./inference-generator.ts";

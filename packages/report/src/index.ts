@@ -1,1 +1,10 @@
-export {};
+export * from "./aggregate-predictions.ts";
+export * from "./format-number.ts";
+export * from "./manifest.ts";
+export * from "./render-csv.ts";
+export * from "./render-markdown.ts";
+export * from "./render-text.ts";
+export * from "./result-tables.ts";
+export * from "./table.ts";
+export * from "./table-schema.ts";
+export * from "./write-file-atomic.ts";

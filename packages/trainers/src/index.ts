@@ -1,1 +1,10 @@
-export {};
+export * from "./advantages.ts";
+export * from "./datums.ts";
+export * from "./engine-adapter.ts";
+export * from "./grpo.ts";
+export * from "./grpo-config.ts";
+export * from "./kl.ts";
+export * from "./learning-rate.ts";
+export * from "./policy-engine.ts";
+export * from "./policy-loss.ts";
+export * from "./run-log.ts";

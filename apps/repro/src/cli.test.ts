@@ -1,0 +1,143 @@
+import { describe, expect, it } from "vitest";
+import { type CommandHandlers, runCommandLine } from "./cli.ts";
+
+interface Called {
+  readonly command: string;
+  readonly request: unknown;
+}
+
+async function runWords(words: readonly string[], exitCode = 0) {
+  const calls: Called[] = [];
+  let out = "";
+  let err = "";
+  const handle = (command: string) => (request: unknown) => {
+    calls.push({ command, request });
+    return Promise.resolve(exitCode);
+  };
+  const handlers: CommandHandlers = {
+    run: handle("run"),
+    resume: handle("resume"),
+    report: handle("report"),
+    list: handle("list"),
+    doctor: handle("doctor"),
+  };
+  const code = await runCommandLine({
+    words,
+    handlers,
+    version: "1.2.3",
+    color: false,
+    writeOut: (text) => (out += text),
+    writeError: (text) => (err += text),
+  });
+  return { code, calls, out, err };
+}
+
+const quiet = { json: false, verbose: false };
+
+describe("commands and flags", () => {
+  it.each<{ words: string; command: string; request: object }>([
+    { words: "", command: "run", request: { ...quiet, experimentName: "demo" } },
+    { words: "--seed 3", command: "run", request: { ...quiet, experimentName: "demo", seed: 3 } },
+    { words: "--json", command: "run", request: { ...quiet, experimentName: "demo", json: true } },
+    { words: "run", command: "run", request: { ...quiet, experimentName: "demo" } },
+    {
+      words:
+        "run locomo-laptop --data-dir ../d --out o --seed 0 --set a.b=c --set d=e=f --set g= --dtype bfloat16 --threads 2 --id x --json --verbose",
+      command: "run",
+      request: {
+        experimentName: "locomo-laptop",
+        dataDir: "../d",
+        out: "o",
+        seed: 0,
+        set: [
+          ["a.b", "c"],
+          ["d", "e=f"],
+          ["g", ""],
+        ],
+        dtype: "bfloat16",
+        threads: 2,
+        id: "x",
+        json: true,
+        verbose: true,
+      },
+    },
+    { words: "resume demo-1", command: "resume", request: { ...quiet, run: "demo-1" } },
+    {
+      words: "resume demo-1 --out o --data-dir d --json --verbose",
+      command: "resume",
+      request: { run: "demo-1", out: "o", dataDir: "d", json: true, verbose: true },
+    },
+    { words: "report demo-1", command: "report", request: { run: "demo-1", json: false } },
+    {
+      words: "report demo-1 --json --out o",
+      command: "report",
+      request: { run: "demo-1", json: true, out: "o" },
+    },
+    { words: "list", command: "list", request: { json: false } },
+    { words: "list --json", command: "list", request: { json: true } },
+    { words: "doctor", command: "doctor", request: { json: false } },
+    { words: "doctor --json", command: "doctor", request: { json: true } },
+  ])("`repro $words` is $command", async ({ words, command, request }) => {
+    const { code, calls, err } = await runWords(words.split(" ").filter((word) => word !== ""));
+    expect({ code, calls, err }).toEqual({ code: 0, calls: [{ command, request }], err: "" });
+  });
+
+  it("passes the handler's exit code on", async () => {
+    expect((await runWords(["list"], 130)).code).toBe(130);
+  });
+});
+
+describe("usage errors", () => {
+  it.each([
+    { words: "run --sead 3", message: "did you mean --seed" },
+    { words: "--sead 3", message: "did you mean --seed" },
+    { words: "rum demo", message: "did you mean `run`" },
+    { words: "resume", message: "Expected argument for run-id" },
+    { words: "run demo extra", message: "Too many arguments" },
+    { words: "run --seed", message: "Expected input for flag --seed" },
+    { words: "run --seed 1.5", message: "not a whole number of at least 0" },
+    { words: "run --seed -1", message: "not a whole number of at least 0" },
+    { words: "run --threads 0", message: "not a whole number of at least 1" },
+    { words: "run --dtype float16", message: "float32" },
+    { words: "run --set steps", message: "not of the form path=value" },
+    { words: "run --set =3", message: "not of the form path=value" },
+    { words: "run --set a..b=3", message: "not of the form path=value" },
+    { words: "run --seed 1 --seed 2", message: "--seed" },
+    { words: "list --verbose", message: "--verbose" },
+  ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
+    const { code, calls, out, err } = await runWords(words.split(" "));
+    expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });
+    expect(err).toContain(message);
+    // One clear message, no stack.
+    expect(err).not.toMatch(/^ {4}at /m);
+  });
+
+  it("refuses an empty value, as an unset variable of a script gives", async () => {
+    const { code, err } = await runWords(["run", "--data-dir", ""]);
+    expect(code).toBe(2);
+    expect(err).toContain("for data-dir: the value is empty");
+  });
+});
+
+describe("help and version", () => {
+  it("go to stdout and exit 0", async () => {
+    const help = await runWords(["--help"]);
+    expect(help.code).toBe(0);
+    for (const command of ["run", "resume", "report", "list", "doctor"])
+      expect(help.out).toContain(`  ${command} `);
+    expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
+    const runHelp = await runWords(["run", "--help"]);
+    for (const flag of [
+      "--data-dir",
+      "--out",
+      "--seed",
+      "--set",
+      "--dtype",
+      "--threads",
+      "--id",
+      "--json",
+    ]) {
+      expect(runHelp.out).toContain(flag);
+    }
+  });
+});

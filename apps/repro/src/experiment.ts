@@ -1,0 +1,190 @@
+import { ConfigError, DataFormatError, parseValue } from "@memory-r1/spec";
+import { z } from "zod";
+
+/** How answers are scored for a table and for a reward: names of the metrics registry. */
+const metricName = z.string();
+
+const trainingStage = z.strictObject({
+  /** Names the stage's folder and its trained agent; later stages and arms refer to the agent, not to the stage. */
+  name: z.string().regex(/^[a-z0-9-]+$/),
+  agent: z.enum(["manager", "answer"]),
+  /** Answer Agent only: whose banks its memories come from. */
+  banks: z.enum(["add-everything", "manager"]).default("manager"),
+  steps: z.number().int().min(1),
+  tasksPerStep: z.number().int().min(1),
+  samplesPerTask: z.number().int().min(2).default(8),
+  learningRate: z.number().positive(),
+  warmupSteps: z.number().int().min(0).default(0),
+  reward: metricName.default("token-f1"),
+  /** Validate every so many steps; the best healthy checkpoint is kept. */
+  validateEvery: z.number().int().min(1).default(10),
+  checkpointEvery: z.number().int().min(1).default(5),
+  maxGradientNorm: z.number().min(0).default(1),
+  klCoefficient: z.number().min(0).default(0),
+  advantageScale: z.enum(["group", "batch", "none"]).default("group"),
+  lossAggregation: z
+    .enum(["token-mean", "sequence-mean-token-mean", "sequence-mean-token-sum-norm"])
+    .default("token-mean"),
+  /** Manager only; see createManagerEnvironment. */
+  episode: z
+    .strictObject({
+      facts: z.number().int().min(1).default(1),
+      emptyBankShare: z.number().min(0).max(1).default(0.25),
+      bankSizes: z.tuple([z.number().int().min(1), z.number().int().min(1)]).default([2, 40]),
+      newFactWeight: z.number().min(0).max(1).default(0.5),
+      maxNewFactQuestions: z.number().int().min(1).default(2),
+      maxShownQuestions: z.number().int().min(0).default(3),
+      invalidPenalty: z.number().min(0).default(0.1),
+      /** Facts of the validation conversation that an episode of a validation plays; absent: all. */
+      validationFacts: z.number().int().min(1).optional(),
+    })
+    .prefault({}),
+});
+export type TrainingStage = z.infer<typeof trainingStage>;
+
+const arm = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]+$/),
+  /** What the table calls the memory system, and this variation of it. */
+  system: z.string(),
+  variant: z.string(),
+  memory: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("baseline"), baseline: z.string() }),
+    z.strictObject({
+      kind: z.literal("bank"),
+      manager: z.enum(["add-everything", "untrained", "untrained-unconstrained", "trained"]),
+    }),
+  ]),
+  answer: z.enum(["untrained", "trained"]),
+  /**
+   * What the prompt holds: the retrieved memories, or one of the controls that tell reading from form: the memories
+   * of the gold evidence, another conversation's memories, or none.
+   */
+  context: z.enum(["retrieved", "oracle", "other-conversation", "none"]).default("retrieved"),
+});
+export type Arm = z.infer<typeof arm>;
+
+export const experimentSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]+$/),
+  description: z.string(),
+  dataset: z.string(),
+  seed: z.number().int().min(0).default(1),
+  model: z.strictObject({
+    name: z.string(),
+    dtype: z.enum(["float32", "bfloat16"]).default("float32"),
+  }),
+  embedding: z.string().default("all-minilm-l6-v2"),
+  lora: z
+    .strictObject({ rank: z.number().int().min(1).default(16), alpha: z.number().positive().default(32) })
+    .prefault({}),
+  manager: z
+    .strictObject({
+      format: z.string().default("compact"),
+      constrained: z.boolean().default(true),
+      shown: z.number().int().min(0).default(3),
+      maxTokens: z.number().int().min(1).default(48),
+    })
+    .prefault({}),
+  answer: z
+    .strictObject({
+      variant: z.string().default("short"),
+      memories: z.number().int().min(1).default(8),
+      maxTokens: z.number().int().min(1).optional(),
+    })
+    .prefault({}),
+  retriever: z.string().default("dense"),
+  training: z.array(trainingStage).default([]),
+  evaluation: z.strictObject({
+    validation: z.boolean().default(true),
+    /** Questions drawn from the test conversations with the run's seed; absent: all, 0: none. */
+    testSample: z.number().int().min(0).optional(),
+    metrics: z.array(metricName).min(1),
+    /** The metric of the intervals and of the paired comparisons. */
+    mainMetric: metricName,
+    arms: z.array(arm).min(1),
+    /** Pairs of arm names: the second minus the first, with a paired bootstrap interval. */
+    comparisons: z.array(z.tuple([z.string(), z.string()])).default([]),
+  }),
+});
+
+/** An experiment with every default filled in. */
+export type Experiment = z.infer<typeof experimentSchema>;
+
+/** An experiment as a file of benchmarks/ writes it: what has a default may be left out. */
+export type ExperimentInput = z.input<typeof experimentSchema>;
+
+/** Gives an experiment file its types; checking happens when it is run. */
+export function defineExperiment(input: ExperimentInput): ExperimentInput {
+  return input;
+}
+
+/** A `--set a.b=c` of the command line: the path, and the value as JSON or, failing that, as text. */
+export type Override = readonly [path: string, value: string];
+
+/** Applies overrides and checks the whole. @throws ConfigError naming the field */
+export function resolveExperiment(input: unknown, overrides: readonly Override[] = []): Experiment {
+  const overridden = overrides.reduce<unknown>(
+    (value, [path, text]) => withValue(value, path.split("."), parseOverride(text), path),
+    input,
+  );
+  try {
+    return checkReferences(parseValue(overridden, experimentSchema, "experiment"));
+  } catch (cause) {
+    if (cause instanceof DataFormatError) throw new ConfigError(cause.message, cause);
+    throw cause;
+  }
+}
+
+function parseOverride(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // Not JSON: it is meant as text, as in `--set model.dtype=float32`.
+    if (cause instanceof SyntaxError) return text;
+    throw cause;
+  }
+}
+
+function withValue(target: unknown, path: readonly string[], value: unknown, whole: string): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  if (Array.isArray(target)) {
+    const index = Number(key);
+    if (!Number.isInteger(index) || index < 0 || index >= target.length) {
+      throw new ConfigError(
+        `--set ${whole}: "${key}" is no index of a list of ${target.length}. Use 0 to ${target.length - 1}.`,
+      );
+    }
+    return target.map((item: unknown, position) =>
+      position === index ? withValue(item, rest, value, whole) : item,
+    );
+  }
+  const fields: Record<string, unknown> =
+    typeof target === "object" && target !== null ? { ...target } : {};
+  fields[key] = withValue(fields[key], rest, value, whole);
+  return fields;
+}
+
+function checkReferences(experiment: Experiment): Experiment {
+  const arms = new Map(experiment.evaluation.arms.map((item) => [item.name, item]));
+  if (arms.size < experiment.evaluation.arms.length) {
+    throw new ConfigError("evaluation.arms: two arms have the same name. Give each its own.");
+  }
+  for (const name of experiment.evaluation.comparisons.flat()) {
+    if (!arms.has(name)) {
+      throw new ConfigError(`evaluation.comparisons: no arm is named "${name}". Arms: ${[...arms.keys()].join(", ")}.`);
+    }
+  }
+  const trained = new Set(experiment.training.map((stage) => stage.agent));
+  for (const item of arms.values()) {
+    if (item.answer === "trained" && !trained.has("answer")) {
+      throw new ConfigError(`arm "${item.name}" wants a trained Answer Agent, but no stage of training makes one.`);
+    }
+    if (item.memory.kind === "bank" && item.memory.manager === "trained" && !trained.has("manager")) {
+      throw new ConfigError(`arm "${item.name}" wants a trained Manager, but no stage of training makes one.`);
+    }
+  }
+  if (!experiment.evaluation.metrics.includes(experiment.evaluation.mainMetric)) {
+    throw new ConfigError("evaluation.mainMetric must be one of evaluation.metrics.");
+  }
+  return experiment;
+}

@@ -1,0 +1,123 @@
+import { type AnswerMemory, type MemoryBank, type Retriever, selectMemories } from "@memory-r1/core";
+import type {
+  ContextItem,
+  Conversation,
+  MemorySession,
+  MemorySystem,
+  Question,
+} from "@memory-r1/spec";
+
+/** Gives the memories that a question's prompt will show, in the order in which they are shown. */
+export type ContextSource = (question: Question) => Promise<readonly AnswerMemory[]>;
+
+/** The arm's own memories, retrieved from the bank that its Manager wrote. */
+export function bankContext(
+  banks: ReadonlyMap<string, MemoryBank>,
+  retriever: Retriever,
+  count: number,
+): ContextSource {
+  return async (question) => {
+    const bank = banks.get(question.conversationId);
+    if (bank === undefined) throw new RangeError(`no bank for ${question.conversationId}`);
+    return selectMemories({ bank, question: question.text, retriever, count });
+  };
+}
+
+/** Control: the same question against the next conversation's bank, so that form is there and evidence is not. */
+export function otherConversationContext(
+  banks: ReadonlyMap<string, MemoryBank>,
+  retriever: Retriever,
+  count: number,
+): ContextSource {
+  const ids = [...banks.keys()];
+  return async (question) => {
+    const other = ids[(ids.indexOf(question.conversationId) + 1) % ids.length];
+    const bank = other === undefined ? undefined : banks.get(other);
+    if (bank === undefined || other === question.conversationId) {
+      throw new RangeError("the control of another conversation's memories needs two conversations");
+    }
+    return selectMemories({ bank, question: question.text, retriever, count });
+  };
+}
+
+/** Control: nothing but the question. */
+export const noContext: ContextSource = () => Promise.resolve([]);
+
+/**
+ * Control: the gold evidence. An evidence turn is shown as the facts that the extraction step drew from it, which is
+ * what a perfect Manager could have kept; a turn without a fact is shown as it was said.
+ */
+export function oracleContext(
+  conversations: readonly Conversation[],
+  count: number,
+): ContextSource {
+  const evidence = new Map(
+    conversations.map((conversation) => [conversation.id, evidenceByTurn(conversation)]),
+  );
+  return (question) => {
+    const byTurn = evidence.get(question.conversationId);
+    const shown = new Map<string, AnswerMemory>();
+    for (const turnId of question.evidenceTurnIds) {
+      for (const memory of byTurn?.get(turnId) ?? []) shown.set(memory.text, memory);
+    }
+    return Promise.resolve([...shown.values()].slice(0, count));
+  };
+}
+
+function evidenceByTurn(conversation: Conversation): Map<string, AnswerMemory[]> {
+  const byTurn = new Map<string, AnswerMemory[]>();
+  for (const session of conversation.sessions) {
+    for (const fact of session.facts) {
+      for (const turnId of fact.sourceTurnIds) {
+        const memories = byTurn.get(turnId) ?? [];
+        memories.push({ text: fact.text, date: session.dateText, participant: fact.participant });
+        byTurn.set(turnId, memories);
+      }
+    }
+    for (const turn of session.turns) {
+      if (byTurn.has(turn.id)) continue;
+      byTurn.set(turn.id, [
+        { text: `${turn.speaker}: ${turn.text}`, date: session.dateText, participant: turn.speaker },
+      ]);
+    }
+  }
+  return byTurn;
+}
+
+/** A memory system of the comparison: the conversations are told to it turn by turn before the first question. */
+export async function systemContext(
+  system: MemorySystem,
+  conversations: readonly Conversation[],
+): Promise<ContextSource> {
+  const sessions = new Map<string, { session: MemorySession; order: Map<string, number>; speakers: Map<string, string> }>();
+  for (const conversation of conversations) {
+    const session = await system.open({ id: conversation.id, participants: conversation.participants });
+    const order = new Map<string, number>();
+    const speakers = new Map<string, string>();
+    for (const part of conversation.sessions) {
+      for (const turn of part.turns) {
+        order.set(turn.id, order.size);
+        speakers.set(turn.id, turn.speaker);
+        await session.ingest(turn, { id: part.id, dateText: part.dateText }, part.facts.filter((fact) => fact.sourceTurnIds[0] === turn.id));
+      }
+    }
+    sessions.set(conversation.id, { session, order, speakers });
+  }
+  return async (question) => {
+    const opened = sessions.get(question.conversationId);
+    if (opened === undefined) throw new RangeError(`${question.conversationId} was not told to ${system.name}`);
+    const items = await opened.session.context({ id: question.id, text: question.text });
+    // The same order as for banks: what was said first comes first.
+    return [...items]
+      .sort((one, other) => position(one, opened.order) - position(other, opened.order))
+      .map((item) => ({
+        text: item.text,
+        date: item.date,
+        participant: opened.speakers.get(item.sourceTurnIds[0] ?? "") ?? "",
+      }));
+  };
+}
+
+function position(item: ContextItem, order: ReadonlyMap<string, number>): number {
+  return order.get(item.sourceTurnIds[0] ?? "") ?? order.size;
+}

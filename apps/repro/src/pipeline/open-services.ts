@@ -1,0 +1,155 @@
+import { join } from "node:path";
+import { baselines } from "@memory-r1/baselines";
+import {
+  createAnswerAgent,
+  createMemoryManager,
+  createRetriever,
+  answerVariants,
+  managerFormats,
+  retrievers,
+} from "@memory-r1/core";
+import type { DatasetSplit } from "@memory-r1/datasets";
+import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
+import { isMetricName, metrics, scoreAnswer } from "@memory-r1/metrics";
+import { createInferenceEmbedding } from "./tmp-embedding.ts";
+import type { Manifest } from "@memory-r1/report";
+import { type Dataset, type EngineLostError, type TextGenerator } from "@memory-r1/spec";
+import type { Experiment } from "../experiment.ts";
+import type { RunContext } from "../run-context.ts";
+import { knownName, unknownName } from "./known-name.ts";
+import type { RunConfig } from "./run-config.ts";
+import type { RunServices, TrainedAgent } from "./run-services.ts";
+
+/** The services of a run, what made them for the manifest, and how to end them. */
+export interface OpenedServices {
+  readonly services: RunServices;
+  readonly models: Manifest["models"];
+  readonly versions: Readonly<Record<string, string>>;
+  /** Resolves when the engine has died by itself. */
+  readonly lost: Promise<EngineLostError>;
+  close(): Promise<void>;
+}
+
+/** Starts the engine and builds policies, retriever and generators from the configuration. */
+export async function openServices(options: {
+  readonly config: RunConfig;
+  readonly dataset: Dataset;
+  readonly splits: DatasetSplit;
+  readonly runDirectory: string;
+  readonly context: RunContext;
+  readonly fingerprint: string;
+}): Promise<OpenedServices> {
+  const { context, runDirectory } = options;
+  const { experiment, threads } = options.config;
+  // Names are checked before anything long starts.
+  const policies = namedPolicies(experiment);
+  const checkpointsDirectory = join(runDirectory, "checkpoints");
+  const launched = await launchEngine({
+    model: experiment.model.name,
+    embedding: experiment.embedding,
+    dtype: experiment.model.dtype,
+    threads,
+    checkpointsDirectory,
+    logFile: join(runDirectory, "engine.log"),
+    cacheDirectory: context.cacheDirectory,
+    python: context.pythonPath,
+    logger: context.logger,
+    onProgress: (event) => context.logger.info(event.message),
+    signal: context.signal,
+  });
+  try {
+    const { client, model } = launched;
+    const tokenizer = await loadChatTokenizer(model.directory);
+    const sessionId = await client.createSession();
+    const embeddingModel = createInferenceEmbedding({
+      model: experiment.embedding,
+      endpointUrl: `${launched.baseUrl}/embed`,
+      accessToken: launched.token,
+    });
+    const retriever = createRetriever(policies.retriever, { embeddingModel });
+    const generatorOf = async (
+      source: { readonly baseModel: string } | { readonly modelPath: string },
+      description: string,
+    ): Promise<TextGenerator> =>
+      createEngineGenerator({
+        client,
+        samplingSessionId: await client.createSamplingSession(sessionId, source),
+        tokenizer,
+        description,
+      });
+    const opened = new Map<string, Promise<TextGenerator>>();
+    const managerOptions = {
+      format: policies.format,
+      shownCount: experiment.manager.shown,
+      retriever,
+    };
+    const services: RunServices = {
+      experiment,
+      context,
+      runDirectory,
+      dataset: options.dataset,
+      splits: options.splits,
+      engine: { client, sessionId, baseModel: model.name, tokenizer, checkpointsDirectory },
+      retriever,
+      answerAgent: createAnswerAgent({ variant: policies.variant }),
+      manager: createMemoryManager({ ...managerOptions, constrained: experiment.manager.constrained }),
+      unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
+      base: await generatorOf({ baseModel: model.name }, model.name),
+      trained: (agent: TrainedAgent) => {
+        const { samplerPath } = agent;
+        const known =
+          opened.get(samplerPath) ??
+          generatorOf({ modelPath: samplerPath }, `${model.name} + ${samplerPath}`);
+        opened.set(samplerPath, known);
+        return known;
+      },
+      score: (name) => {
+        if (!isMetricName(name)) throw unknownName("metric", name, metrics);
+        return (prediction, question) => {
+          const outcome = scoreAnswer(name, prediction, question);
+          return outcome.status === "graded" ? outcome.score : undefined;
+        };
+      },
+      fingerprint: options.fingerprint,
+    };
+    const capabilities = await client.getServerCapabilities();
+    return {
+      services,
+      models: [
+        { role: "policy and reader", ...manifestModel(model) },
+        { role: "embedding", ...manifestModel(launched.embedding) },
+      ],
+      versions: { engine: capabilities.engine.version },
+      lost: launched.lost,
+      close: () => launched.stop(),
+    };
+  } catch (error) {
+    await launched.stop();
+    throw error;
+  }
+}
+
+function manifestModel(model: { name: string; revision: string; source: string }): {
+  name: string;
+  revision: string;
+  source: string;
+} {
+  return { name: model.name, revision: model.revision, source: model.source };
+}
+
+function namedPolicies(experiment: Experiment) {
+  for (const name of [
+    ...experiment.evaluation.metrics,
+    ...experiment.training.map((stage) => stage.reward),
+  ]) {
+    if (!isMetricName(name)) throw unknownName("metric", name, metrics);
+  }
+  for (const arm of experiment.evaluation.arms) {
+    if (arm.memory.kind === "baseline") knownName("baseline", arm.memory.baseline, baselines);
+  }
+  return {
+    format: knownName("manager format", experiment.manager.format, managerFormats),
+    variant: knownName("answer variant", experiment.answer.variant, answerVariants),
+    retriever: knownName("retriever", experiment.retriever, retrievers),
+  };
+}

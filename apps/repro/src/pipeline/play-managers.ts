@@ -1,0 +1,104 @@
+import { join } from "node:path";
+import { bankOfFacts, datedFacts } from "@memory-r1/core";
+import type { Conversation } from "@memory-r1/spec";
+import type { Arm } from "../experiment.ts";
+import { countDecisions, type Lane, type PlayedEpisode, playEpisodes } from "./play-episodes.ts";
+import type { RunServices, TrainedAgent } from "./run-services.ts";
+
+/** Who can have written a bank that is evaluated. */
+export type ManagerKind = Extract<Arm["memory"], { kind: "bank" }>["manager"];
+
+/** Every conversation played whole by one Manager: conversation id to what it came to. */
+export type PlayedBanks = ReadonlyMap<string, PlayedEpisode>;
+
+/**
+ * Plays the conversations with every Manager that the arms name. The two untrained Managers share weights and so one
+ * decode batch. Finished files are read, not played again.
+ */
+export async function playManagers(
+  services: RunServices,
+  kinds: ReadonlySet<ManagerKind>,
+  conversations: readonly Conversation[],
+  trainedManager: TrainedAgent | undefined,
+): Promise<ReadonlyMap<ManagerKind, PlayedBanks>> {
+  const played = new Map<ManagerKind, PlayedBanks>();
+  // Banks of facts as they are: also the source of the oracle and of other conversations' memories.
+  played.set("add-everything", new Map(conversations.map((conversation) => [conversation.id, addEverything(conversation)])));
+  const untrained = (["untrained", "untrained-unconstrained"] as const).filter((kind) => kinds.has(kind));
+  if (untrained.length > 0) {
+    const lanes = untrained.flatMap((kind) => lanesOf(services, kind, conversations));
+    const episodes = await play(services, "untrained", lanes, services.base);
+    for (const kind of untrained) played.set(kind, ofKind(episodes, kind, conversations));
+  }
+  if (kinds.has("trained") && trainedManager !== undefined) {
+    const lanes = lanesOf(services, "trained", conversations);
+    const episodes = await play(services, "trained", lanes, await services.trained(trainedManager));
+    played.set("trained", ofKind(episodes, "trained", conversations));
+  }
+  return played;
+}
+
+function addEverything(conversation: Conversation): PlayedEpisode {
+  const facts = datedFacts(conversation);
+  return {
+    bank: bankOfFacts(facts, "add-everything"),
+    operations: { ADD: facts.length, UPDATE: 0, DELETE: 0, NOOP: 0 },
+    unparsable: 0,
+    rejected: 0,
+    facts,
+  };
+}
+
+function lanesOf(
+  services: RunServices,
+  kind: ManagerKind,
+  conversations: readonly Conversation[],
+): Lane[] {
+  const manager =
+    kind === "untrained-unconstrained" ? services.unconstrainedManager : services.manager;
+  return conversations.map((conversation) => ({
+    key: laneKey(kind, conversation.id),
+    manager,
+    conversation,
+  }));
+}
+
+function laneKey(kind: ManagerKind, conversationId: string): string {
+  return `${kind}/${conversationId}`;
+}
+
+async function play(
+  services: RunServices,
+  name: string,
+  lanes: readonly Lane[],
+  generator: RunServices["base"],
+): Promise<ReadonlyMap<string, PlayedEpisode>> {
+  const progress = services.context.startProgress(`${name} Manager: banks`, countDecisions(lanes));
+  try {
+    return await playEpisodes({
+      lanes,
+      generator,
+      maxTokens: services.experiment.manager.maxTokens,
+      seed: services.experiment.seed,
+      temperature: 0,
+      file: join(services.runDirectory, "banks", `${name}.jsonl`),
+      progress,
+      signal: services.context.signal,
+    });
+  } finally {
+    progress.done();
+  }
+}
+
+function ofKind(
+  episodes: ReadonlyMap<string, PlayedEpisode>,
+  kind: ManagerKind,
+  conversations: readonly Conversation[],
+): PlayedBanks {
+  const banks = new Map<string, PlayedEpisode>();
+  for (const { id } of conversations) {
+    const episode = episodes.get(laneKey(kind, id));
+    if (episode !== undefined) banks.set(id, episode);
+  }
+  return banks;
+}

@@ -1,0 +1,47 @@
+import type { AnswerAgent, AnswerScore, MemoryManager, Retriever } from "@memory-r1/core";
+import type { ChatTokenizer, EngineClient } from "@memory-r1/engine";
+import type { Conversation, Dataset, Question, TextGenerator } from "@memory-r1/spec";
+import type { Experiment } from "../experiment.ts";
+import type { RunContext } from "../run-context.ts";
+
+/** The part of a data set that one split holds; category 5 and questions without gold are not asked. */
+export interface SplitPart {
+  readonly conversations: readonly Conversation[];
+  readonly questions: readonly Question[];
+}
+
+/** A trained agent: where its weights are, and how it did on the validation conversation. */
+export interface TrainedAgent {
+  readonly samplerPath: string;
+  readonly bestStep: number;
+  readonly bestScore: number;
+  readonly healthy: boolean;
+}
+
+/** Everything that the phases of a run share. */
+export interface RunServices {
+  readonly experiment: Experiment;
+  readonly context: RunContext;
+  readonly runDirectory: string;
+  readonly dataset: Dataset;
+  readonly splits: { readonly train: SplitPart; readonly validation: SplitPart; readonly test: SplitPart };
+  readonly engine: {
+    readonly client: EngineClient;
+    readonly sessionId: string;
+    readonly baseModel: string;
+    readonly tokenizer: ChatTokenizer;
+    readonly checkpointsDirectory: string;
+  };
+  readonly retriever: Retriever;
+  readonly answerAgent: AnswerAgent;
+  /** The Manager of the experiment, and the same without its grammar. */
+  readonly manager: MemoryManager;
+  readonly unconstrainedManager: MemoryManager;
+  /** The frozen base model, adapters off. */
+  readonly base: TextGenerator;
+  /** A generator of saved weights. */
+  trained(agent: TrainedAgent): Promise<TextGenerator>;
+  score(metric: string): AnswerScore;
+  /** Hash of all that decides results beside a phase's own configuration: data, prompts, models, seed. */
+  readonly fingerprint: string;
+}

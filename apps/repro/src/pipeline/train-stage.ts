@@ -1,0 +1,138 @@
+import { join } from "node:path";
+import { writeFileAtomic } from "@memory-r1/report";
+import { type Environment, type Episode, parseJson, type TextGenerator } from "@memory-r1/spec";
+import {
+  createCheckpointRemover,
+  createPolicyEngine,
+  type GrpoConfigInput,
+  type GrpoProgress,
+  trainGrpo,
+  type Validation,
+} from "@memory-r1/trainers";
+import { z } from "zod";
+import type { TrainingStage } from "../experiment.ts";
+import type { ProgressTask } from "../run-context.ts";
+import { jsonLines, readIfThere } from "./json-lines.ts";
+import type { RunServices, TrainedAgent } from "./run-services.ts";
+
+const trainedAgentSchema = z.strictObject({
+  samplerPath: z.string(),
+  bestStep: z.number(),
+  bestScore: z.number(),
+  healthy: z.boolean(),
+});
+
+const untrainedSchema = z.looseObject({
+  type: z.literal("validation"),
+  step: z.literal(0),
+  metrics: z.record(z.string(), z.number()),
+});
+
+/** The validation before the first step, which later ones are measured against. */
+export interface UntrainedValidation {
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** What a stage trains on, and how its checkpoints are judged. */
+export interface StagePlan<Task, E extends Episode> {
+  readonly environment: Environment<Task, E>;
+  readonly maxTokens: number;
+  /** Weights of an earlier stage to go on from; absent: the base model. */
+  readonly startFrom: TrainedAgent | undefined;
+  evaluate(
+    generator: TextGenerator,
+    untrained: UntrainedValidation | undefined,
+  ): Promise<Validation>;
+}
+
+/**
+ * Runs one stage of training in `training/<stage>/` of the run's folder, or goes on with it, or reads what it came to
+ * when it has ended already.
+ */
+export async function trainStage<Task, E extends Episode>(
+  services: RunServices,
+  stage: TrainingStage,
+  plan: StagePlan<Task, E>,
+): Promise<TrainedAgent> {
+  const { experiment, context, engine } = services;
+  const directory = join(services.runDirectory, "training", stage.name);
+  const finishedFile = join(directory, "trained.json");
+  const finished = await readIfThere(finishedFile);
+  if (finished !== undefined) return parseJson(finished, trainedAgentSchema, finishedFile);
+  const policy = await createPolicyEngine({
+    client: engine.client,
+    sessionId: engine.sessionId,
+    baseModel: engine.baseModel,
+    lora: { rank: experiment.lora.rank, alpha: experiment.lora.alpha, seed: experiment.seed },
+    tokenizer: engine.tokenizer,
+  });
+  const progress = context.startProgress(`${stage.name}: GRPO steps`, stage.steps);
+  try {
+    const result = await trainGrpo({
+      config: grpoConfig(stage, plan.maxTokens),
+      stage: stage.name,
+      runSeed: experiment.seed,
+      fingerprint: services.fingerprint,
+      environment: plan.environment,
+      engine: policy,
+      directory,
+      ...(plan.startFrom === undefined ? {} : { initialWeightsPath: plan.startFrom.samplerPath }),
+      evaluate: async () => plan.evaluate(policy, await readUntrained(directory)),
+      removeCheckpoint: createCheckpointRemover(engine.checkpointsDirectory),
+      onProgress: (event) => showProgress(progress, event),
+      signal: context.signal,
+    });
+    const trained: TrainedAgent = {
+      samplerPath: result.bestPath,
+      bestStep: result.bestStep,
+      bestScore: result.bestScore,
+      healthy: result.bestHealthy,
+    };
+    await writeFileAtomic(finishedFile, `${JSON.stringify(trained, null, 2)}\n`);
+    context.logger.info(
+      `${stage.name}: kept step ${trained.bestStep} of ${result.lastStep}, validation ${stage.reward} ${trained.bestScore.toFixed(3)}` +
+        (trained.healthy ? "" : " (no checkpoint was healthy)"),
+    );
+    return trained;
+  } finally {
+    progress.done();
+  }
+}
+
+function grpoConfig(stage: TrainingStage, maxTokens: number): GrpoConfigInput {
+  return {
+    steps: stage.steps,
+    samplesPerTask: stage.samplesPerTask,
+    maxCompletionTokens: maxTokens,
+    advantages: { scale: stage.advantageScale },
+    aggregation:
+      stage.lossAggregation === "sequence-mean-token-sum-norm"
+        ? { kind: stage.lossAggregation, length: maxTokens }
+        : { kind: stage.lossAggregation },
+    klCoefficient: stage.klCoefficient,
+    learningRate: { peak: stage.learningRate, warmUpSteps: stage.warmupSteps },
+    adam: { clipNorm: stage.maxGradientNorm },
+    validateEvery: stage.validateEvery,
+    checkpointEvery: stage.checkpointEvery,
+  };
+}
+
+async function readUntrained(directory: string): Promise<UntrainedValidation | undefined> {
+  const [first] = await jsonLines(join(directory, "metrics.jsonl"), z.unknown()).read();
+  const parsed = untrainedSchema.safeParse(first);
+  return parsed.success ? parsed.data : undefined;
+}
+
+function showProgress(progress: ProgressTask, event: GrpoProgress): void {
+  switch (event.kind) {
+    case "phase":
+      progress.note(event.phase);
+      return;
+    case "record":
+      if (event.record.type === "step") progress.advance();
+      else progress.note(`validation ${event.record.score.toFixed(3)}`);
+      return;
+    case "step":
+      return;
+  }
+}

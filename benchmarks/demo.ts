@@ -1,0 +1,86 @@
+import { defineExperiment } from "@memory-r1/repro/experiment";
+
+/** What `repro` alone runs: the whole job on the embedded mini set, in minutes, with nothing to download but the model. */
+export const experiment = defineExperiment({
+  name: "demo",
+  description: "Memory-R1 on three short conversations (embedded mini set)",
+  dataset: "locomo-mini",
+  model: { name: "smollm2-135m-instruct", dtype: "bfloat16" },
+  training: [
+    {
+      name: "answer-agent-warm-up",
+      agent: "answer",
+      banks: "add-everything",
+      steps: 8,
+      tasksPerStep: 4,
+      learningRate: 5e-4,
+      validateEvery: 4,
+      checkpointEvery: 4,
+    },
+    {
+      name: "memory-manager",
+      agent: "manager",
+      steps: 4,
+      tasksPerStep: 4,
+      learningRate: 1.5e-4,
+      validateEvery: 2,
+      checkpointEvery: 2,
+      episode: { bankSizes: [2, 12] },
+    },
+    {
+      name: "answer-agent",
+      agent: "answer",
+      banks: "manager",
+      steps: 2,
+      tasksPerStep: 4,
+      learningRate: 5e-4,
+      validateEvery: 2,
+      checkpointEvery: 2,
+    },
+  ],
+  evaluation: {
+    metrics: ["token-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "exact-match"],
+    mainMetric: "token-f1",
+    arms: [
+      {
+        name: "rag",
+        system: "RAG",
+        variant: "untrained reader",
+        memory: { kind: "baseline", baseline: "rag-turns" },
+        answer: "untrained",
+      },
+      {
+        name: "add-everything",
+        system: "ADD everything",
+        variant: "untrained reader",
+        memory: { kind: "bank", manager: "add-everything" },
+        answer: "untrained",
+      },
+      {
+        name: "memory-r1-untrained",
+        system: "Memory-R1",
+        variant: "untrained",
+        memory: { kind: "bank", manager: "untrained" },
+        answer: "untrained",
+      },
+      {
+        name: "memory-r1-grpo",
+        system: "Memory-R1",
+        variant: "GRPO",
+        memory: { kind: "bank", manager: "trained" },
+        answer: "trained",
+      },
+      {
+        name: "add-everything-grpo-reader",
+        system: "ADD everything",
+        variant: "GRPO reader",
+        memory: { kind: "bank", manager: "add-everything" },
+        answer: "trained",
+      },
+    ],
+    comparisons: [
+      ["memory-r1-untrained", "memory-r1-grpo"],
+      ["rag", "memory-r1-grpo"],
+    ],
+  },
+});

@@ -1,0 +1,50 @@
+import { createBm25Retriever } from "@memory-r1/core";
+import type { ExtractedFact, Turn } from "@memory-r1/spec";
+import { describe, expect, it } from "vitest";
+import { baselines, createBaseline } from "../registry.ts";
+import { createRagSystem, type RagUnit } from "./rag-system.ts";
+
+const session = { id: "session_1", dateText: "3 May 2024" };
+const turn: Turn = { id: "D1:1", speaker: "Mia", text: "Look at him!", imageCaption: "a parrot" };
+const facts: readonly ExtractedFact[] = [
+  { id: "f1", text: "Mia has a parrot.", participant: "Mia", sourceTurnIds: ["D1:1", "D1:0"] },
+  { id: "f2", text: "Mia likes birds.", participant: "Mia", sourceTurnIds: ["D1:1"] },
+];
+
+async function ask(unit: RagUnit, said: Turn, of: readonly ExtractedFact[]) {
+  const system = createRagSystem({ unit, retriever: createBm25Retriever(), count: 1 });
+  const opened = await system.open({ id: "c", participants: ["Mia", "Leo"] });
+  await opened.ingest(said, session, of);
+  return opened.context({ id: "q", text: "Who has a parrot?" });
+}
+
+describe("rag", () => {
+  it("keeps turns with speaker and picture", async () => {
+    expect(await ask("turn", turn, facts)).toEqual([
+      {
+        text: "Mia: Look at him! [shares a picture: a parrot]",
+        date: "3 May 2024",
+        sourceTurnIds: ["D1:1"],
+      },
+    ]);
+    const { imageCaption: _, ...plain } = turn;
+    expect((await ask("turn", plain, []))[0]?.text).toBe("Mia: Look at him!");
+  });
+
+  it("keeps observations with all their turns", async () => {
+    expect(await ask("observation", turn, facts)).toEqual([
+      { text: "Mia has a parrot.", date: "3 May 2024", sourceTurnIds: ["D1:1", "D1:0"] },
+    ]);
+    expect(await ask("observation", turn, [])).toEqual([]);
+  });
+
+  it("is in the registry under its own name", () => {
+    const names = Object.keys(baselines);
+    expect(names).toEqual(["rag-turns", "rag-observations"]);
+    const options = { retriever: createBm25Retriever(), count: 3 };
+    expect([
+      createBaseline("rag-turns", options).name,
+      createBaseline("rag-observations", options).name,
+    ]).toEqual(names);
+  });
+});

@@ -1,0 +1,218 @@
+"""The OpenAI-shaped chat call: messages to token ids and back.
+
+Unlike the engine's own protocol it ignores fields it does not know, because standard clients send many that carry no
+meaning here (`user`, `metadata`, `store`); those that would change the reply and are not supported are refused by name.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from jinja2 import TemplateError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from memory_r1_engine import types
+from memory_r1_engine.types import EngineError
+
+DEFAULT_MAX_TOKENS = 256
+
+#: Fields that change the reply and that this server does not implement, with the values that ask for nothing.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "audio": (),
+    "modalities": (["text"],),
+    "prediction": (),
+    "web_search_options": (),
+    "reasoning_effort": (),
+}
+
+
+class StandardMessage(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class TextPart(StandardMessage):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(StandardMessage):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content)
+
+
+class JsonSchemaFormat(StandardMessage):
+    name: str = "reply"
+    # Named `schema` on the wire, which would hide a method of BaseModel.
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(StandardMessage):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+    def constraint(self) -> types.Constraint | None:
+        if self.type == "text":
+            return None
+        if self.type == "json_object":
+            return types.Constraint("json_schema", json.dumps({"type": "object"}))
+        if self.json_schema is None:
+            raise EngineError(422, "response_format.json_schema: is missing; give {name, schema}")
+        return types.Constraint("json_schema", json.dumps(self.json_schema.schema_))
+
+
+class ChatRequest(StandardMessage):
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    model: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: int | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    response_format: ResponseFormat | None = None
+    stream: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, harmless in UNSUPPORTED.items():
+                given = value.get(name)
+                if given is not None and given not in harmless:
+                    raise ValueError(f"{name} is not supported by this server: leave it out")
+        return value
+
+    def stop_strings(self) -> list[str]:
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [text for text in stop if text]
+
+
+class ChatCodec:
+    """Renders conversations with the model's own template and reads completions. One thread (the event loop)."""
+
+    def __init__(
+        self, tokenizer: Any, eos_token_ids: tuple[int, ...], max_context_length: int
+    ) -> None:
+        # A copy: the worker thread uses the original, and tokenizers are not safe to share.
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._eos_token_ids = frozenset(eos_token_ids)
+        self._max_context_length = max_context_length
+
+    def prompt(self, messages: list[ChatMessage]) -> tuple[int, ...]:
+        if getattr(self._tokenizer, "chat_template", None) is None:
+            raise EngineError(400, "the served model has no chat template: it cannot hold a chat")
+        conversation = [
+            {
+                "role": "system" if message.role == "developer" else message.role,
+                "content": message.text(),
+            }
+            for message in messages
+        ]
+        try:
+            ids = self._tokenizer.apply_chat_template(
+                conversation, add_generation_prompt=True, tokenize=True, return_dict=False
+            )
+        except TemplateError as error:
+            raise EngineError(
+                400, f"the model's chat template refuses the messages: {error}"
+            ) from error
+        return tuple(int(token) for token in ids)
+
+    def job(self, request: ChatRequest, fallback_seed: int) -> types.SampleJob:
+        tokens = self.prompt(request.messages)
+        max_tokens = request.max_completion_tokens or request.max_tokens
+        if max_tokens is None:
+            max_tokens = max(1, min(DEFAULT_MAX_TOKENS, self._max_context_length - len(tokens)))
+        return types.SampleJob(
+            tokens=tokens,
+            num_samples=request.n or 1,
+            max_tokens=max_tokens,
+            temperature=1.0 if request.temperature is None else request.temperature,
+            top_p=1.0 if request.top_p is None else request.top_p,
+            # Clients may send negative seeds; the core takes what a generator takes.
+            seed=fallback_seed if request.seed is None else request.seed % 2**53,
+            constraint=None
+            if request.response_format is None
+            else request.response_format.constraint(),
+        )
+
+    def reply(
+        self, request: ChatRequest, model: str, job: types.SampleJob, result: types.SampleResult
+    ) -> dict[str, Any]:
+        """The `chat.completion` object."""
+        choices = []
+        for index, sequence in enumerate(result.sequences):
+            text, finish_reason = self._read(sequence, request.stop_strings())
+            choices.append(
+                {
+                    "index": index,
+                    "message": {"role": "assistant", "content": text},
+                    "logprobs": None,
+                    "finish_reason": finish_reason,
+                }
+            )
+        completion_tokens = sum(len(sequence.tokens) for sequence in result.sequences)
+        return {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": model,
+            "choices": choices,
+            "usage": {
+                "prompt_tokens": len(job.tokens),
+                "completion_tokens": completion_tokens,
+                "total_tokens": len(job.tokens) + completion_tokens,
+            },
+        }
+
+    def _read(self, sequence: types.SampledSequence, stop: list[str]) -> tuple[str, str]:
+        tokens = sequence.tokens
+        if tokens and tokens[-1] in self._eos_token_ids:
+            tokens = tokens[:-1]
+        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        # The core knows stop tokens only: what was written after a stop string is cut off here.
+        ends = [end for end in (text.find(string) for string in stop) if end >= 0]
+        if ends:
+            return text[: min(ends)], "stop"
+        return text, sequence.stop_reason
+
+
+def stream_events(reply: dict[str, Any]) -> Iterator[bytes]:
+    """A finished reply as server-sent events, for clients that only stream: each choice in one piece."""
+    head = {
+        "id": reply["id"],
+        "object": "chat.completion.chunk",
+        "created": reply["created"],
+        "model": reply["model"],
+    }
+    for choice in reply["choices"]:
+        piece = {"index": choice["index"], "delta": choice["message"], "finish_reason": None}
+        end = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield _event({**head, "choices": [piece]})
+        yield _event({**head, "choices": [end]})
+    yield _event({**head, "choices": [], "usage": reply["usage"]})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"

@@ -1,0 +1,130 @@
+"""Grammar masks over tokens: the sampler and the trainer ask the same object, so their log-probabilities agree."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import llguidance.hf
+import numpy as np
+import torch
+from llguidance import LLMatcher, LLTokenizer
+
+from memory_r1_engine.types import Constraint, EngineError
+
+COMPILED_GRAMMARS = 256
+"""Compiled grammars kept; the least recently used is dropped first."""
+
+
+class ConstraintState:
+    """A grammar and what it has consumed. After an end-of-turn token it is ended and allows nothing."""
+
+    def __init__(self, matcher: LLMatcher, eos_token_ids: Sequence[int]) -> None:
+        self._matcher = matcher
+        self._eos_token_ids = frozenset(eos_token_ids)
+        self.is_ended = False
+
+    def compute_mask(self) -> bytes:
+        """One bit per token, lowest bit first. Where the grammar may stop, the end-of-turn tokens are among them."""
+        mask = self._matcher.compute_bitmask()
+        if self._matcher.is_error():
+            raise EngineError(400, f"the constraint failed: {self._matcher.get_error()[:300]}")
+        return mask
+
+    def consume(self, token: int) -> None:
+        """Advance by a token that the mask allows."""
+        if token in self._eos_token_ids:
+            self.is_ended = True
+        elif not self._matcher.consume_token(token):
+            raise EngineError(400, f"the constraint failed: {self._matcher.get_error()[:300]}")
+
+
+class ConstraintCompiler:
+    """Compiles constraints for one tokenizer and hands out fresh states."""
+
+    def __init__(self, tokenizer: Any, vocabulary_size: int, eos_token_ids: Sequence[int]) -> None:
+        self._hf_tokenizer = tokenizer
+        self._vocabulary_size = vocabulary_size
+        self._eos_token_ids = tuple(eos_token_ids)
+        self._tokenizer: LLTokenizer | None = None
+        self._compiled: OrderedDict[Constraint, LLMatcher] = OrderedDict()
+
+    def start(self, constraint: Constraint) -> ConstraintState:
+        """A state that has consumed nothing. An invalid constraint, or one that nothing satisfies, is a 400."""
+        matcher = self._compiled.get(constraint)
+        if matcher is None:
+            matcher = self._compile(constraint)
+            self._compiled[constraint] = matcher
+            if len(self._compiled) > COMPILED_GRAMMARS:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(constraint)
+        return ConstraintState(matcher.deep_copy(), self._eos_token_ids)
+
+    def _compile(self, constraint: Constraint) -> LLMatcher:
+        if self._tokenizer is None:
+            # Half a second for a large vocabulary, so only when the first constraint comes.
+            self._tokenizer = llguidance.hf.from_tokenizer(
+                self._hf_tokenizer,
+                n_vocab=self._vocabulary_size,
+                eos_token=list(self._eos_token_ids),
+            )
+        if constraint.type == "regex":
+            grammar = LLMatcher.grammar_from_regex(constraint.value)
+        else:
+            try:
+                grammar = LLMatcher.grammar_from_json_schema(constraint.value)
+            except ValueError as error:
+                raise EngineError(400, f"invalid json_schema constraint: {error}") from error
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise EngineError(400, f"invalid {constraint.type} constraint: {matcher.get_error()}")
+        allowed = find_allowed_tokens(matcher.compute_bitmask())
+        # llguidance offers the end-of-turn token as the way out of a grammar that nothing matches.
+        if not matcher.is_accepting() and set(allowed) <= set(self._eos_token_ids):
+            raise EngineError(
+                400,
+                f"invalid {constraint.type} constraint: no text matches {constraint.value[:200]!r}",
+            )
+        return matcher
+
+
+def find_allowed_tokens(mask: bytes) -> list[int]:
+    """The ids whose bit is set."""
+    bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), bitorder="little")
+    return [int(token) for token in np.flatnonzero(bits)]
+
+
+def is_allowed(mask: bytes, token: int) -> bool:
+    return bool(mask[token >> 3] >> (token & 7) & 1)
+
+
+def find_forced_token(mask: bytes) -> int | None:
+    """The only allowed token, or None where there is a choice."""
+    bits = int.from_bytes(mask, "little")
+    return bits.bit_length() - 1 if bits.bit_count() == 1 else None
+
+
+def unpack_masks(masks: Sequence[bytes], vocabulary_size: int) -> torch.Tensor:
+    """Packed masks as a boolean tensor, masks x vocabulary; a token beyond a mask's end is not allowed."""
+    packed = np.frombuffer(b"".join(masks), dtype=np.uint8).reshape(len(masks), -1)
+    bits = np.unpackbits(packed, axis=1, count=vocabulary_size, bitorder="little")
+    return torch.from_numpy(bits).view(torch.bool)
+
+
+def mask_completion(state: ConstraintState, completion: Sequence[int]) -> list[bytes]:
+    """The masks under which each token of `completion` was to be sampled. A token outside its mask is a 400."""
+    masks: list[bytes] = []
+    for position, token in enumerate(completion):
+        if state.is_ended:
+            raise EngineError(
+                400, f"completion token {position} (id {token}) comes after the constraint's end"
+            )
+        mask = state.compute_mask()
+        if not is_allowed(mask, token):
+            raise EngineError(
+                400, f"completion token {position} (id {token}) is not allowed by the constraint"
+            )
+        masks.append(mask)
+        state.consume(token)
+    return masks

@@ -1,0 +1,419 @@
+"""The tensor core's public face: one frozen base model, many LoRA adapters, training and sampling.
+
+Everything is called from one thread. Wrong input raises EngineError with the HTTP status that fits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from memory_r1_engine.adapters import (
+    AdapterLayout,
+    AdapterWeights,
+    load_adapter,
+    plan_adapter,
+    save_adapter,
+    select_modules,
+)
+from memory_r1_engine.constraints import ConstraintCompiler
+from memory_r1_engine.language_model import LanguageModel
+from memory_r1_engine.sampling import CACHE_BYTES, run_sample_jobs
+from memory_r1_engine.training import run_training_call
+from memory_r1_engine.types import (
+    AdamParams,
+    Datum,
+    EngineError,
+    ForwardBackwardOutput,
+    LoraConfig,
+    LossFunction,
+    ModelRole,
+    SampleJob,
+    SampleResult,
+)
+
+_OPTIMIZER_FILE = "optimizer.safetensors"
+_META_FILE = "memory_r1.json"
+_META_VERSION = 1
+
+
+@dataclass
+class _TrainedModel:
+    """An adapter in training with its AdamW moments; `step` counts optimiser steps."""
+
+    role: ModelRole
+    weights: AdapterWeights
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    pending_calls: int = 0
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A frozen adapter: `exact` in float32 for saving, `compute` in the base's dtype for sampling (one where equal)."""
+
+    exact: AdapterWeights
+    compute: AdapterWeights
+
+
+class TorchEngine:
+    """Trains and samples LoRA adapters on one frozen base model."""
+
+    def __init__(
+        self,
+        model_directory: Path,
+        *,
+        dtype: Literal["float32", "bfloat16", "float64"] = "float32",
+        device: str = "cpu",
+        threads: int | None = None,
+        shared_prefix_packing: bool = True,
+        row_token_budget: int = 2048,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Load the base from a Hugging Face directory.
+
+        `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
+        decode batch. `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._model_directory = model_directory
+        self._device = torch.device(device)
+        self._model = LanguageModel(model_directory, getattr(torch, dtype), self._device)
+        # Adapters stay in float32 on a bfloat16 base: their updates are too small for bfloat16.
+        self._adapter_dtype = self._model.logit_dtype
+        self._compiler = ConstraintCompiler(
+            self._model.tokenizer, self._model.vocabulary_size, self._model.eos_token_ids
+        )
+        self._shared_prefix_packing = shared_prefix_packing
+        self._row_token_budget = row_token_budget
+        self._cache_bytes = cache_bytes
+        self._models: dict[str, _TrainedModel] = {}
+        self._snapshots: dict[str, _Snapshot] = {}
+        self._snapshot_numbers = itertools.count(1)
+
+    @property
+    def max_context_length(self) -> int:
+        """Tokens that a prompt and its completion may have together."""
+        return self._model.max_context_length
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The tokens that end a turn; sampling any of them ends a sequence."""
+        return self._model.eos_token_ids
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's fast tokenizer from transformers."""
+        return self._model.tokenizer
+
+    @property
+    def supports_packing(self) -> bool:
+        """Whether sequences share rows: the model's attention allows it and it was not switched off."""
+        return self._shared_prefix_packing and self._model.supports_packing
+
+    def create_model(self, model_id: str, role: ModelRole, lora: LoraConfig) -> None:
+        """Add a fresh adapter; a critic also has a linear value head that starts at zero."""
+        if model_id in self._models:
+            raise EngineError(409, f"model {model_id} exists already: use another model_id")
+        if lora.rank < 1:
+            raise EngineError(400, f"lora rank is {lora.rank}, expected 1 or more")
+        if not (math.isfinite(lora.alpha) and lora.alpha > 0):
+            raise EngineError(400, f"lora alpha is {lora.alpha}, expected a number above 0")
+        modules = select_modules(self._model.linears, self._model.head_name, lora)
+        if not modules:
+            raise EngineError(400, "this lora_config trains no layer: set a train_ field to true")
+        head_size = self._model.hidden_size if role == "critic" else None
+        layout = plan_adapter(self._model.linears, modules, lora, head_size)
+        flat = torch.zeros(layout.size, dtype=self._adapter_dtype, device=self._device)
+        weights = AdapterWeights(layout, flat, trainable=True)
+        weights.initialise()
+        self._models[model_id] = _TrainedModel(role, weights, _create_optimizer(weights))
+
+    def unload_model(self, model_id: str) -> None:
+        """Forget a model; snapshots taken from it stay."""
+        self._find_model(model_id)
+        del self._models[model_id]
+        # The layers may still point at its tensors.
+        self._model.activate(None)
+
+    def has_model(self, model_id: str) -> bool:
+        return model_id in self._models
+
+    def forward(
+        self,
+        model_id: str,
+        data: list[Datum],
+        loss_fn: LossFunction,
+        config: dict[str, float] | None = None,
+    ) -> ForwardBackwardOutput:
+        """Log-probabilities and entropies, or values, without gradients."""
+        return self._run_training(model_id, data, loss_fn, config, backward=False)
+
+    def forward_backward(
+        self,
+        model_id: str,
+        data: list[Datum],
+        loss_fn: LossFunction,
+        config: dict[str, float] | None = None,
+    ) -> ForwardBackwardOutput:
+        """Add the gradient of the loss, summed over tokens and datums, to the model's. All or nothing."""
+        model = self._find_model(model_id)
+        gradient = _get_gradient(model.weights)
+        before = gradient.clone()
+        try:
+            output = self._run_training(model_id, data, loss_fn, config, backward=True)
+        except BaseException:
+            gradient.copy_(before)
+            raise
+        model.pending_calls += 1
+        return output
+
+    def optim_step(self, model_id: str, parameters: AdamParams) -> dict[str, float]:
+        """One AdamW step on the accumulated gradient, which is then zero. `grad_norm:last` is before clipping.
+
+        A gradient that is not finite is dropped, weights and moments stay as they were, and the call fails with 400.
+        """
+        model = self._find_model(model_id)
+        _check_adam(parameters)
+        if model.pending_calls == 0:
+            raise EngineError(
+                400, f"model {model_id} has no gradient: call forward_backward before optim_step"
+            )
+        gradient = _get_gradient(model.weights)
+        norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+        model.pending_calls = 0
+        if not math.isfinite(norm):
+            gradient.zero_()
+            raise EngineError(
+                400,
+                f"the gradient of model {model_id} is not finite ({norm}): it was dropped and the weights are"
+                " unchanged; check the datums' advantages and logprobs",
+            )
+        if 0 < parameters.grad_clip_norm < norm:
+            gradient.mul_(parameters.grad_clip_norm / norm)
+        for group in model.optimizer.param_groups:
+            group["lr"] = parameters.learning_rate
+            group["betas"] = (parameters.beta1, parameters.beta2)
+            group["eps"] = parameters.eps
+            group["weight_decay"] = parameters.weight_decay
+        model.optimizer.step()
+        gradient.zero_()
+        model.step += 1
+        return {
+            "grad_norm:last": norm,
+            "learning_rate:last": parameters.learning_rate,
+            "step:last": float(model.step),
+        }
+
+    def save_weights(self, model_id: str, directory: Path) -> None:
+        """Write adapter (PEFT's format), value head, optimiser state and a description, or nothing at all.
+
+        Gradients that no optim_step has used are not saved.
+        """
+        model = self._find_model(model_id)
+
+        def write(target: Path) -> None:
+            self._write_adapter(model.weights, target)
+            safetensors.torch.save_file(_get_moments(model), target / _OPTIMIZER_FILE)
+            description = {
+                "version": _META_VERSION,
+                "role": model.role,
+                "step": model.step,
+                "lora": asdict(model.weights.layout.lora),
+            }
+            (target / _META_FILE).write_text(json.dumps(description, indent=2), encoding="utf-8")
+
+        _write_atomically(directory, write)
+
+    def load_weights(self, model_id: str, directory: Path, optimizer: bool) -> None:
+        """Replace a model's weights, and its optimiser state too or else by a fresh one; gradients become zero."""
+        model = self._find_model(model_id)
+        layout, flat = self._read_adapter(directory)
+        expected = model.weights.layout
+        if layout.slots != expected.slots or layout.scale != expected.scale:
+            raise EngineError(
+                400,
+                f"the weights in {directory} have another shape than model {model_id}: create the model with"
+                f" rank {layout.lora.rank}, alpha {layout.lora.alpha:g}, the same layers and the same role",
+            )
+        moments: dict[str, torch.Tensor] | None = None
+        step = 0
+        if optimizer:
+            moments, step = _read_moments(directory, expected, self._device)
+        with torch.no_grad():
+            model.weights.flat.copy_(flat)
+        _get_gradient(model.weights).zero_()
+        model.pending_calls = 0
+        model.optimizer = _create_optimizer(model.weights)
+        model.step = step
+        if moments:
+            model.optimizer.state[model.weights.flat].update(moments)
+
+    def create_snapshot(self, model_id: str) -> str:
+        """A frozen copy of a model's weights to sample from; later steps do not change it."""
+        model = self._find_model(model_id)
+        return self._add_snapshot(model.weights.layout, model.weights.flat.detach().clone())
+
+    def save_snapshot(self, model_id: str, directory: Path) -> None:
+        """Write a model's weights for sampling only, as a PEFT adapter."""
+        model = self._find_model(model_id)
+        _write_atomically(directory, lambda target: self._write_adapter(model.weights, target))
+
+    def load_snapshot(self, directory: Path) -> str:
+        """A snapshot from saved weights; any PEFT LoRA adapter of plain kind on this base model will do."""
+        return self._add_snapshot(*self._read_adapter(directory))
+
+    def drop_snapshot(self, snapshot_id: str) -> None:
+        self._find_snapshot(snapshot_id)
+        del self._snapshots[snapshot_id]
+        self._model.activate(None)
+
+    def sample(self, jobs: list[SampleJob]) -> list[SampleResult]:
+        """Sample all jobs, each snapshot's in one decode batch; results in the order of the jobs."""
+        if not jobs:
+            raise EngineError(400, "no sample jobs: send at least one")
+        groups: dict[str | None, list[int]] = {}
+        for index, job in enumerate(jobs):
+            if job.snapshot is not None:
+                self._find_snapshot(job.snapshot)
+            groups.setdefault(job.snapshot, []).append(index)
+        results: dict[int, SampleResult] = {}
+        for snapshot_id, indices in groups.items():
+            snapshot = None if snapshot_id is None else self._find_snapshot(snapshot_id)
+            self._model.activate(None if snapshot is None else snapshot.compute)
+            found = run_sample_jobs(
+                self._model,
+                self._compiler,
+                [jobs[index] for index in indices],
+                share_prefixes=self._shared_prefix_packing,
+                row_token_budget=self._row_token_budget,
+                cache_bytes=self._cache_bytes,
+            )
+            results.update(zip(indices, found, strict=True))
+        return [results[index] for index in range(len(jobs))]
+
+    def _run_training(
+        self,
+        model_id: str,
+        data: list[Datum],
+        loss_fn: LossFunction,
+        config: dict[str, float] | None,
+        *,
+        backward: bool,
+    ) -> ForwardBackwardOutput:
+        model = self._find_model(model_id)
+        return run_training_call(
+            self._model,
+            self._compiler,
+            model.weights,
+            model.role,
+            data,
+            loss_fn,
+            config,
+            backward=backward,
+            share_prefixes=self._shared_prefix_packing,
+            row_token_budget=self._row_token_budget,
+        )
+
+    def _find_model(self, model_id: str) -> _TrainedModel:
+        model = self._models.get(model_id)
+        if model is None:
+            raise EngineError(404, f"unknown model {model_id}: create it with create_model")
+        return model
+
+    def _find_snapshot(self, snapshot_id: str) -> _Snapshot:
+        snapshot = self._snapshots.get(snapshot_id)
+        if snapshot is None:
+            raise EngineError(404, f"unknown snapshot {snapshot_id}: it was dropped or never made")
+        return snapshot
+
+    def _add_snapshot(self, layout: AdapterLayout, flat: torch.Tensor) -> str:
+        exact = AdapterWeights(layout, flat, trainable=False)
+        same = self._adapter_dtype == self._model.dtype
+        snapshot = _Snapshot(exact, exact if same else exact.freeze(self._model.dtype))
+        snapshot_id = f"snapshot-{next(self._snapshot_numbers)}"
+        self._snapshots[snapshot_id] = snapshot
+        return snapshot_id
+
+    def _write_adapter(self, weights: AdapterWeights, directory: Path) -> None:
+        save_adapter(weights.layout, weights.flat, directory, str(self._model_directory))
+
+    def _read_adapter(self, directory: Path) -> tuple[AdapterLayout, torch.Tensor]:
+        return load_adapter(self._model.linears, directory, self._device, self._adapter_dtype)
+
+
+def _create_optimizer(weights: AdapterWeights) -> torch.optim.AdamW:
+    weights.flat.grad = weights.gradient
+    return torch.optim.AdamW([weights.flat])
+
+
+def _get_gradient(weights: AdapterWeights) -> torch.Tensor:
+    if weights.gradient is None:
+        raise AssertionError("a trained adapter has a gradient")
+    return weights.gradient
+
+
+def _get_moments(model: _TrainedModel) -> dict[str, torch.Tensor]:
+    """AdamW's step count and moments; empty before the first step."""
+    state = model.optimizer.state.get(model.weights.flat, {})
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def _read_moments(
+    directory: Path, layout: AdapterLayout, device: torch.device
+) -> tuple[dict[str, torch.Tensor], int]:
+    try:
+        tensors = safetensors.torch.load_file(directory / _OPTIMIZER_FILE)
+        description = json.loads((directory / _META_FILE).read_text(encoding="utf-8"))
+        step = int(description["step"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise EngineError(
+            400, f"no readable optimiser state in {directory} (sampler weights have none): {error}"
+        ) from error
+    expected = {"step", "exp_avg", "exp_avg_sq"} if step > 0 else set()
+    sizes_fit = all(
+        tensor.numel() == layout.size for name, tensor in tensors.items() if name != "step"
+    )
+    if set(tensors) != expected or not sizes_fit:
+        raise EngineError(400, f"the optimiser state in {directory} does not fit its adapter")
+    # AdamW keeps its step count on the CPU.
+    return {
+        name: tensor if name == "step" else tensor.to(device) for name, tensor in tensors.items()
+    }, step
+
+
+def _check_adam(parameters: AdamParams) -> None:
+    for name, value in asdict(parameters).items():
+        if not math.isfinite(value) or value < 0:
+            raise EngineError(400, f"adam_params.{name} is {value}, expected a number of 0 or more")
+    for name in ("beta1", "beta2"):
+        if getattr(parameters, name) >= 1:
+            raise EngineError(400, f"adam_params.{name} must be below 1")
+
+
+def _write_atomically(directory: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new folder beside `directory`, then rename it: readers see all or nothing."""
+    if directory.exists():
+        raise EngineError(409, f"{directory} exists already: save under another name")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        write(temporary)
+        os.replace(temporary, directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,209 @@
+"""A frozen Hugging Face causal language model, its LoRA layers and its forward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from memory_r1_engine.adapters import AdapterWeights, LoraLinear, release_adapters
+from memory_r1_engine.attention import (
+    IMPLEMENTATION,
+    AttentionPass,
+    KeyValueSink,
+    TreeAttention,
+    UnsupportedAttentionError,
+    use_attention,
+)
+from memory_r1_engine.norms import replace_rms_norms
+from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.types import EngineError
+
+
+class LanguageModel:
+    """The base model. `supports_packing` is false where its attention cannot follow a tree (see `_probe`)."""
+
+    def __init__(self, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(str(directory))
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                str(directory), dtype=dtype
+            )
+        except (OSError, ValueError) as error:
+            raise EngineError(400, f"cannot load a model from {directory}: {error}") from error
+        model.requires_grad_(False)
+        model.eval()
+        model.to(device)  # type: ignore[arg-type]  # transformers decorates `to` with looser types
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.logit_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        self.decoder: nn.Module = getattr(model, model.base_model_prefix)
+        self.max_context_length = int(getattr(model.config, "max_position_embeddings", 2048))
+        self.eos_token_ids = _collect_eos(model, self.tokenizer)
+
+        replace_rms_norms(model)
+        head = model.get_output_embeddings()
+        if not isinstance(head, nn.Linear):
+            raise EngineError(400, f"{type(model).__name__} has no linear output layer")
+        self.linears, self.head_name = _wrap_linears(model, head)
+        self.head = self.linears[self.head_name]
+        self.vocabulary_size = self.head.out_features
+        self.hidden_size = self.head.in_features
+        self.cache_bytes_per_token = _count_cache_bytes(model.config, dtype)
+        self.supports_packing = self._probe()
+
+    def activate(self, adapter: AdapterWeights | None) -> None:
+        """Make `adapter`, or the base alone, what the next passes compute with."""
+        if adapter is None:
+            release_adapters(self.linears)
+        else:
+            adapter.activate(self.linears)
+
+    def run_row(self, row: PackedRow, sink: KeyValueSink | None = None) -> torch.Tensor:
+        """Final hidden states of a row's nodes, nodes x hidden size."""
+        if self.supports_packing:
+            return self.run_attention(row.tokens, row.positions, TreeAttention(row, self.device, sink))
+        if len(row.members) != 1 or sink is not None:
+            raise AssertionError("a model without packing runs one sequence a row")
+        return self._run(row.tokens, row.positions, nullcontext())
+
+    def run_attention(
+        self, tokens: Sequence[int], positions: Sequence[int], attention: AttentionPass
+    ) -> torch.Tensor:
+        """Final hidden states of `tokens` at `positions` under an attention pass, tokens x hidden size."""
+        return self._run(tokens, positions, use_attention(attention))
+
+    def run_cached(
+        self, batch: Sequence[Sequence[int]], first_position: int, cache: Any
+    ) -> torch.Tensor:
+        """transformers' own path: equally long continuations of a cache; batch x tokens x hidden size."""
+        length = len(batch[0])
+        positions = torch.arange(first_position, first_position + length, device=self.device)
+        output = self.decoder(
+            input_ids=torch.tensor(batch, device=self.device),
+            position_ids=positions.expand(len(batch), -1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        hidden: torch.Tensor = output.last_hidden_state
+        return hidden
+
+    def compute_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, in the model's dtype."""
+        logits: torch.Tensor = self.head(hidden)
+        return logits
+
+    def _run(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        context: AbstractContextManager[None],
+    ) -> torch.Tensor:
+        with context:
+            output = self.decoder(
+                input_ids=torch.tensor([tokens], device=self.device),
+                position_ids=torch.tensor([positions], device=self.device),
+                use_cache=False,
+            )
+        hidden: torch.Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def _probe(self) -> bool:
+        """Whether tree attention gives this model's own logits; switches the model to it if so.
+
+        Two short sequences with a common start run packed, and separately through transformers' own path. A model whose
+        logits are not the output layer's at all (scaled or capped afterwards) cannot be served.
+        """
+        first = [index % self.vocabulary_size for index in (5, 17, 3, 29, 11, 2)]
+        second = [*first[:3], 7 % self.vocabulary_size, 13 % self.vocabulary_size]
+        tolerance = 0.05 if self.dtype == torch.bfloat16 else 1e-3
+        with torch.no_grad():
+            expected = [
+                self.model(input_ids=torch.tensor([tokens], device=self.device)).logits[0]
+                for tokens in (first, second)
+            ]
+            scale = max(float(logits.abs().max()) for logits in expected)
+            plain = self._run(first, range(len(first)), nullcontext())
+            if _differ(self.compute_logits(plain), expected[0], tolerance * scale):
+                raise EngineError(
+                    400, f"{type(self.model).__name__} changes its logits after the output layer"
+                )
+            if _has_windows(self.model.config, self.max_context_length):
+                return False
+            own_implementation = self.model.config._attn_implementation
+            try:
+                self.model.set_attn_implementation(IMPLEMENTATION)
+                (row,) = pack_sequences([first, second], 64)
+                packed = self.compute_logits(
+                    self.run_attention(
+                        row.tokens, row.positions, TreeAttention(row, self.device)
+                    )
+                )
+                members = sorted(row.members, key=lambda member: member.index)
+                if any(
+                    _differ(packed[member.nodes], logits, tolerance * scale)
+                    for member, logits in zip(members, expected, strict=True)
+                ):
+                    raise UnsupportedAttentionError("different logits")
+            except (UnsupportedAttentionError, ValueError, TypeError, LookupError):
+                self.model.set_attn_implementation(own_implementation)
+                return False
+        return True
+
+
+def _count_cache_bytes(config: Any, dtype: torch.dtype) -> int:
+    """Bytes of keys and values that one token takes in all layers."""
+    heads = config.num_attention_heads
+    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return int(2 * config.num_hidden_layers * key_heads * size * torch.finfo(dtype).bits // 8)
+
+
+def _differ(first: torch.Tensor, second: torch.Tensor, tolerance: float) -> bool:
+    # Written so that a NaN counts as a difference.
+    return not bool((first - second).abs().max() <= tolerance)
+
+
+def _has_windows(config: Any, max_context_length: int) -> bool:
+    """Whether some layer looks at less than the whole context."""
+    if any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ()):
+        return True
+    window = getattr(config, "sliding_window", None)
+    uses_window = getattr(config, "use_sliding_window", True)
+    return window is not None and uses_window and window < max_context_length
+
+
+def _collect_eos(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
+    """Every end-of-turn token that the model's files name."""
+    found: list[int] = []
+    generation = getattr(model, "generation_config", None)
+    for source in (generation, model.config, tokenizer):
+        value = getattr(source, "eos_token_id", None)
+        for token in value if isinstance(value, list | tuple) else [value]:
+            if token is not None and token not in found:
+                found.append(int(token))
+    return tuple(found)
+
+
+def _wrap_linears(
+    model: PreTrainedModel, head: nn.Linear
+) -> tuple[dict[str, LoraLinear], str]:
+    """Replace every linear layer by one that can carry an adapter; by name, the output layer's name apart."""
+    wrapped: dict[str, LoraLinear] = {}
+    head_name = ""
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, nn.Linear):
+            continue
+        parent_name, _, attribute = name.rpartition(".")
+        linear = LoraLinear(module)
+        setattr(model.get_submodule(parent_name), attribute, linear)
+        wrapped[name] = linear
+        if module is head:
+            head_name = name
+    return wrapped, head_name

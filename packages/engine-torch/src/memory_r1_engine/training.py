@@ -1,0 +1,411 @@
+"""Forward and backward of one call: datums in, per-datum outputs and accumulated gradients out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from memory_r1_engine.adapters import AdapterWeights
+from memory_r1_engine.constraints import (
+    ConstraintCompiler,
+    find_forced_token,
+    mask_completion,
+    unpack_masks,
+)
+from memory_r1_engine.language_model import LanguageModel
+from memory_r1_engine.losses import (
+    LossInputs,
+    compute_token_losses,
+    count_clipped,
+    resolve_loss_config,
+)
+from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.types import (
+    Datum,
+    DatumOutput,
+    EngineError,
+    ForwardBackwardOutput,
+    LossFunction,
+    ModelRole,
+)
+
+HEAD_BYTES = 64 * 2**20
+"""Size of one chunk of logits: full-vocabulary work never holds more than a few tensors of this size."""
+
+ROW_TARGET_TOKENS = 384
+"""Nodes at which a row is closed before an unrelated prompt; larger rows run no faster and need more memory."""
+
+_REQUIRED: dict[LossFunction, tuple[str, ...]] = {
+    "cross_entropy": (),
+    "importance_sampling": ("logprobs", "advantages"),
+    "ppo": ("logprobs", "advantages"),
+    "ppo_critic": ("values", "returns"),
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One trained position: hidden state `position` of datum `datum` predicts `target` (element `element` of its lists)."""
+
+    datum: int
+    element: int
+    position: int
+    target: int
+    mask: bytes | None
+
+
+@dataclass(frozen=True)
+class _PreparedDatum:
+    tokens: list[int]
+    entries: list[_Entry]
+
+
+def run_training_call(
+    language_model: LanguageModel,
+    compiler: ConstraintCompiler,
+    adapter: AdapterWeights,
+    role: ModelRole,
+    data: Sequence[Datum],
+    loss_fn: LossFunction,
+    config: dict[str, float] | None,
+    *,
+    backward: bool,
+    share_prefixes: bool,
+    row_token_budget: int,
+) -> ForwardBackwardOutput:
+    """The outputs of `data` in its order; with `backward`, gradients are added to the adapter's.
+
+    Everything that can be wrong with the input is found before anything is computed.
+    """
+    started = time.perf_counter()
+    settings = resolve_loss_config(loss_fn, config)
+    if (loss_fn == "ppo_critic") != (role == "critic"):
+        raise EngineError(400, f"loss_fn {loss_fn} does not belong to a model of role {role}")
+    if not data:
+        raise EngineError(400, "data is empty: send at least one datum")
+    prepared = [
+        _prepare_datum(language_model, compiler, datum, index, loss_fn)
+        for index, datum in enumerate(data)
+    ]
+    rows = pack_sequences(
+        [datum.tokens for datum in prepared],
+        row_token_budget,
+        share=share_prefixes and language_model.supports_packing,
+        target_tokens=ROW_TARGET_TOKENS,
+    )
+    call = _TrainingCall(language_model, adapter, data, prepared, loss_fn, settings, backward)
+    language_model.activate(adapter)
+    for row in rows:
+        call.run_row(row)
+    metrics = {
+        "loss:sum": call.loss,
+        "positions:sum": float(call.positions),
+        "tokens_computed:sum": float(sum(len(row.tokens) for row in rows)),
+        "tokens_unpacked:sum": float(sum(len(datum.tokens) for datum in prepared)),
+        "seconds:sum": time.perf_counter() - started,
+    }
+    if loss_fn == "ppo":
+        metrics["clipped:sum"] = float(call.clipped)
+    return ForwardBackwardOutput(call.build_outputs(), metrics)
+
+
+class _TrainingCall:
+    """Runs rows one after another, so that activations of one row exist at a time."""
+
+    def __init__(
+        self,
+        language_model: LanguageModel,
+        adapter: AdapterWeights,
+        data: Sequence[Datum],
+        prepared: Sequence[_PreparedDatum],
+        loss_fn: LossFunction,
+        settings: dict[str, float],
+        backward: bool,
+    ) -> None:
+        self._model = language_model
+        self._adapter = adapter
+        self._data = data
+        self._prepared = prepared
+        self._loss_fn: LossFunction = loss_fn
+        self._settings = settings
+        self._backward = backward
+        lengths = [len(datum.target_tokens) for datum in data]
+        self._predictions = [[0.0] * length for length in lengths]
+        self._entropies = [[0.0] * length for length in lengths]
+        self.loss = 0.0
+        self.positions = 0
+        self.clipped = 0
+
+    def build_outputs(self) -> list[DatumOutput]:
+        if self._loss_fn == "ppo_critic":
+            return [DatumOutput(values=values) for values in self._predictions]
+        return [
+            DatumOutput(logprobs=logprobs, entropy=entropy)
+            for logprobs, entropy in zip(self._predictions, self._entropies, strict=True)
+        ]
+
+    def run_row(self, row: PackedRow) -> None:
+        entries: list[_Entry] = []
+        nodes: list[int] = []
+        for member in row.members:
+            for entry in self._prepared[member.index].entries:
+                if entry.mask is not None and find_forced_token(entry.mask) is not None:
+                    # One choice: probability 1 whatever the weights are, so nothing to compute.
+                    self._record([entry], torch.zeros(1), torch.zeros(1), self._inputs([entry]))
+                else:
+                    entries.append(entry)
+                    nodes.append(member.nodes[entry.position])
+        if not entries:
+            return
+        with torch.set_grad_enabled(self._backward):
+            hidden = self._model.run_row(row)
+            if self._loss_fn == "ppo_critic":
+                self._run_values(hidden, nodes, entries)
+            else:
+                self._run_logprobs(hidden, nodes, entries)
+
+    def _run_values(self, hidden: torch.Tensor, nodes: list[int], entries: list[_Entry]) -> None:
+        value_head = self._adapter.value_head
+        if value_head is None:
+            raise AssertionError("a critic has a value head")
+        kept = hidden[torch.tensor(nodes, device=hidden.device)].to(value_head.dtype)
+        values = (kept @ value_head.t()).squeeze(-1)
+        inputs = self._inputs(entries)
+        losses = compute_token_losses(self._loss_fn, self._settings, values, inputs)
+        self._record(entries, values.detach(), None, inputs)
+        if self._backward:
+            losses.sum().backward()  # type: ignore[no-untyped-call]  # torch types
+
+    def _run_logprobs(self, hidden: torch.Tensor, nodes: list[int], entries: list[_Entry]) -> None:
+        # Entries at the same node under the same mask share one row of logits.
+        head_rows: dict[tuple[int, bytes | None], int] = {}
+        owners = [
+            head_rows.setdefault((node, entry.mask), len(head_rows))
+            for node, entry in zip(nodes, entries, strict=True)
+        ]
+        row_nodes = torch.tensor([node for node, _ in head_rows], device=hidden.device)
+        masks = [mask for _, mask in head_rows]
+        kept = hidden[row_nodes]
+        kept_gradient = torch.zeros_like(kept) if self._backward else None
+        order = sorted(range(len(entries)), key=lambda index: owners[index])
+        item_size = torch.finfo(self._model.logit_dtype).bits // 8
+        chunk = max(1, HEAD_BYTES // (self._model.vocabulary_size * item_size))
+        cursor = 0
+        any_gradient = False
+        for start in range(0, len(masks), chunk):
+            stop = min(start + chunk, len(masks))
+            part: list[int] = []
+            while cursor < len(order) and owners[order[cursor]] < stop:
+                part.append(order[cursor])
+                cursor += 1
+            gradient = self._run_head_chunk(
+                kept[start:stop],
+                masks[start:stop],
+                [owners[index] - start for index in part],
+                [entries[index] for index in part],
+            )
+            if kept_gradient is not None and gradient is not None:
+                kept_gradient[start:stop] = gradient
+                any_gradient = True
+        if any_gradient:
+            # Rows whose every advantage is zero stop here: their backward pass would add nothing.
+            torch.autograd.backward([kept], [kept_gradient])
+
+    def _run_head_chunk(
+        self,
+        hidden: torch.Tensor,
+        masks: Sequence[bytes | None],
+        owners: list[int],
+        entries: list[_Entry],
+    ) -> torch.Tensor | None:
+        """Losses of some rows of logits, and the gradient of their hidden states (None where it is zero).
+
+        The gradient in the logits is written out by hand, -c (onehot - p) summed over a row's entries with
+        c = d loss / d logprob, which spares autograd's copies of vocabulary-sized tensors.
+        """
+        device = hidden.device
+        leaf = hidden.detach().requires_grad_(self._backward)
+        logits = self._model.compute_logits(leaf)
+        owner_index = torch.tensor(owners, device=device)
+        targets = torch.tensor([entry.target for entry in entries], device=device)
+        inputs = self._inputs(entries)
+        with torch.no_grad():
+            logprobs = normalise_logits(logits.detach().to(self._model.logit_dtype), masks)
+            probabilities = logprobs.exp()
+            entropy = -torch.linalg.vecdot(probabilities, logprobs)
+            chosen = logprobs[owner_index, targets]
+        with torch.enable_grad():
+            leaf_chosen = chosen.detach().requires_grad_()
+            losses = compute_token_losses(self._loss_fn, self._settings, leaf_chosen, inputs)
+            (slopes,) = torch.autograd.grad(losses.sum(), leaf_chosen)
+        self._record(entries, chosen, entropy[owner_index], inputs)
+        if not self._backward or not bool((slopes != 0).any()):
+            return None
+        with torch.no_grad():
+            total = torch.zeros(len(masks), dtype=slopes.dtype, device=device)
+            total.index_add_(0, owner_index, slopes)
+            logit_gradient = probabilities.mul_(-total[:, None])
+            logit_gradient.index_put_((owner_index, targets), slopes, accumulate=True)
+        torch.autograd.backward([logits], [logit_gradient.to(logits.dtype)])
+        return leaf.grad
+
+    def _inputs(self, entries: Sequence[_Entry]) -> LossInputs:
+        """The entries' loss inputs as tensors."""
+
+        def collect(field: str, default: float) -> torch.Tensor:
+            values = []
+            for entry in entries:
+                source: tuple[float, ...] | None = getattr(self._data[entry.datum], field)
+                values.append(default if source is None else source[entry.element])
+            return torch.tensor(
+                values, dtype=self._model.logit_dtype, device=self._model.device
+            )
+
+        return LossInputs(
+            weights=collect("weights", 1.0),
+            old_logprobs=collect("logprobs", 0.0),
+            advantages=collect("advantages", 0.0),
+            old_values=collect("values", 0.0),
+            returns=collect("returns", 0.0),
+        )
+
+    def _record(
+        self,
+        entries: Sequence[_Entry],
+        predictions: torch.Tensor,
+        entropy: torch.Tensor | None,
+        inputs: LossInputs,
+    ) -> None:
+        with torch.no_grad():
+            predictions = predictions.to(inputs.weights)
+            losses = compute_token_losses(self._loss_fn, self._settings, predictions, inputs)
+            self.loss += float(losses.sum(dtype=torch.float64))
+            self.clipped += count_clipped(self._loss_fn, self._settings, predictions, inputs)
+        self.positions += len(entries)
+        for entry, value in zip(entries, predictions.tolist(), strict=True):
+            self._predictions[entry.datum][entry.element] = value
+        if entropy is not None:
+            for entry, value in zip(entries, entropy.tolist(), strict=True):
+                self._entropies[entry.datum][entry.element] = value
+
+
+def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> torch.Tensor:
+    """Log-probabilities over the allowed tokens, in place. Others get a huge negative number, so that p log p is 0."""
+    constrained = [index for index, mask in enumerate(masks) if mask is not None]
+    if constrained:
+        allowed = unpack_masks([mask for mask in masks if mask is not None], logits.shape[-1])
+        forbidden = allowed.logical_not_().to(logits.device)
+        lowest = torch.finfo(logits.dtype).min / 4
+        if len(constrained) == len(masks):
+            logits.masked_fill_(forbidden, lowest)
+        else:
+            index = torch.tensor(constrained, device=logits.device)
+            logits[index] = logits[index].masked_fill_(forbidden, lowest)
+    return logits.sub_(torch.logsumexp(logits, dim=-1, keepdim=True))
+
+
+def _prepare_datum(
+    language_model: LanguageModel,
+    compiler: ConstraintCompiler,
+    datum: Datum,
+    index: int,
+    loss_fn: LossFunction,
+) -> _PreparedDatum:
+    """Check a datum and list its trained positions.
+
+    Skipped are positions of weight 0, and positions inside the prompt whose advantage is 0 (how the full alignment says
+    "not trained" without weights). A completion's position of advantage 0 is kept: its log-probability is asked for.
+    """
+    where = f"datum {index}"
+    tokens = [token for chunk in datum.chunks for token in chunk]
+    length = len(datum.target_tokens)
+    if not tokens:
+        raise EngineError(400, f"{where}: model_input is empty")
+    if len(tokens) > language_model.max_context_length:
+        raise EngineError(
+            400,
+            f"{where}: {len(tokens)} tokens, the model's context holds"
+            f" {language_model.max_context_length}",
+        )
+    if not 0 < length <= len(tokens):
+        raise EngineError(
+            400,
+            f"{where}: target_tokens has {length} elements, expected 1 to {len(tokens)}"
+            " (as long as the input, or shorter and right-aligned)",
+        )
+    check_tokens(tokens, language_model.vocabulary_size, f"{where}: model_input")
+    check_tokens(datum.target_tokens, language_model.vocabulary_size, f"{where}: target_tokens")
+    for name in ("weights", "logprobs", "advantages", "values", "returns"):
+        values: tuple[float, ...] | None = getattr(datum, name)
+        if values is None:
+            if name in _REQUIRED[loss_fn]:
+                raise EngineError(400, f"{where}: loss_fn {loss_fn} needs {name}")
+            continue
+        if len(values) != length:
+            raise EngineError(
+                400, f"{where}: {name} has {len(values)} elements, target_tokens has {length}"
+            )
+        for element, value in enumerate(values):
+            if not math.isfinite(value):
+                raise EngineError(400, f"{where}: {name}[{element}] is {value}, not finite")
+
+    offset = len(tokens) - length
+    prompt_length = len(datum.chunks[0])
+    masks = _mask_datum(compiler, datum, tokens, prompt_length, where)
+    if loss_fn == "ppo_critic":
+        # Checked all the same, but a value does not depend on what could be sampled.
+        masks = None
+    entries = []
+    for element, target in enumerate(datum.target_tokens):
+        position = offset + element
+        in_prompt = position + 1 < prompt_length
+        if datum.weights is not None:
+            skipped = datum.weights[element] == 0
+        else:
+            skipped = (
+                in_prompt and datum.advantages is not None and datum.advantages[element] == 0
+            )
+        if not skipped:
+            mask = None if masks is None or in_prompt else masks[position + 1 - prompt_length]
+            entries.append(_Entry(index, element, position, target, mask))
+    return _PreparedDatum(tokens, entries)
+
+
+def _mask_datum(
+    compiler: ConstraintCompiler,
+    datum: Datum,
+    tokens: Sequence[int],
+    prompt_length: int,
+    where: str,
+) -> list[bytes] | None:
+    """The masks of a constrained datum's completion, from its first token after chunk 0 to the last target."""
+    if datum.constraint is None:
+        return None
+    if prompt_length == 0:
+        raise EngineError(400, f"{where}: a constrained datum needs its prompt as chunk 0")
+    length = len(datum.target_tokens)
+    completion = [*tokens[prompt_length:], datum.target_tokens[-1]]
+    # The grammar follows the input's tokens, so the targets must be those tokens.
+    shared = min(length, len(completion))
+    if list(datum.target_tokens[length - shared :]) != completion[len(completion) - shared :]:
+        raise EngineError(
+            400, f"{where}: the targets of a constrained datum must be the input's next tokens"
+        )
+    try:
+        return mask_completion(compiler.start(datum.constraint), completion)
+    except EngineError as error:
+        raise EngineError(error.status, f"{where}: {error.detail}") from error
+
+
+def check_tokens(tokens: Sequence[int], vocabulary_size: int, where: str) -> None:
+    """A token id outside the vocabulary is a 400 that says where it is."""
+    for position, token in enumerate(tokens):
+        if not 0 <= token < vocabulary_size:
+            raise EngineError(
+                400,
+                f"{where}[{position}] is token {token}: ids run from 0 to {vocabulary_size - 1}",
+            )

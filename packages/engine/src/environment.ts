@@ -1,0 +1,177 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { arch, platform } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { ConfigError, type Logger } from "@memory-r1/spec";
+import { lock } from "proper-lockfile";
+import { $ } from "zx";
+import type { OnSetupProgress } from "./progress.ts";
+import type { PythonInterpreter } from "./python.ts";
+
+/** A virtual environment with everything of requirements.txt. */
+export interface PythonEnvironment {
+  readonly directory: string;
+  /** The environment's own interpreter. */
+  readonly python: string;
+}
+
+export interface EnvironmentOptions {
+  readonly cacheDirectory: string;
+  readonly engineDirectory: string;
+  readonly interpreter: PythonInterpreter;
+  readonly logger: Logger;
+  readonly onProgress?: OnSetupProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Written last: a folder without it is what an interrupted installation left. */
+const markerName = "installed.json";
+
+const tailLines = 15;
+
+/** Where the environment of a requirements file lies: one for each content, Python version and platform. */
+export async function locateEnvironment(
+  options: Pick<EnvironmentOptions, "cacheDirectory" | "engineDirectory" | "interpreter">,
+): Promise<PythonEnvironment & { readonly requirements: string; readonly marker: string }> {
+  const requirements = join(options.engineDirectory, "requirements.txt");
+  let content: string;
+  try {
+    content = await readFile(requirements, "utf8");
+  } catch (cause) {
+    throw new ConfigError(
+      `${requirements} cannot be read: this checkout is incomplete, clone it again`,
+      cause,
+    );
+  }
+  const key = createHash("sha256")
+    .update(JSON.stringify([content, options.interpreter.version, platform(), arch()]))
+    .digest("hex")
+    .slice(0, 16);
+  const directory = join(options.cacheDirectory, "python", key);
+  const python =
+    platform() === "win32"
+      ? join(directory, "Scripts", "python.exe")
+      : join(directory, "bin", "python");
+  return { directory, python, requirements, marker: join(directory, markerName) };
+}
+
+async function fileExists(file: string): Promise<boolean> {
+  try {
+    await readFile(file);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Whether the environment is complete. A file check: no Python is started. */
+export async function isEnvironmentInstalled(
+  options: Pick<EnvironmentOptions, "cacheDirectory" | "engineDirectory" | "interpreter">,
+): Promise<boolean> {
+  const { marker } = await locateEnvironment(options);
+  return fileExists(marker);
+}
+
+/** Makes a folder, with an error that the user can act on. */
+export async function makeCacheFolder(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (cause) {
+    throw new ConfigError(
+      `the cache folder ${directory} cannot be made (${cause instanceof Error ? cause.message : String(cause)}): ` +
+        "make it writable or choose another cache folder",
+      cause,
+    );
+  }
+}
+
+/** Runs a set-up command line by line. Returns the exit code and the last lines of what it said. */
+async function runLogged(
+  command: readonly [string, ...string[]],
+  signal: AbortSignal | undefined,
+  onLine: (line: string) => void,
+): Promise<{ readonly exitCode: number | null; readonly tail: string }> {
+  const running = $({ quiet: true, nothrow: true, ...(signal ? { signal } : {}) })`${command} 2>&1`;
+  const tail: string[] = [];
+  for await (const line of createInterface({ input: running.stdout })) {
+    if (line.trim() === "") continue;
+    tail.push(line);
+    if (tail.length > tailLines) tail.shift();
+    onLine(line.trim());
+  }
+  const { exitCode } = await running;
+  signal?.throwIfAborted();
+  return { exitCode, tail: tail.join("\n") };
+}
+
+/** The part of a pip line that tells a person something. */
+function summarisePipLine(line: string): string | undefined {
+  const match = /^(Collecting|Downloading|Using cached|Installing collected packages|Successfully)\b/.exec(line);
+  return match === null ? undefined : line.slice(0, 160);
+}
+
+/**
+ * The environment for the engine, installed where it is missing. Two processes that start at once install it once.
+ * @throws ConfigError when pip fails, with pip's last lines.
+ */
+export async function installEnvironment(options: EnvironmentOptions): Promise<PythonEnvironment> {
+  const { directory, python, requirements, marker } = await locateEnvironment(options);
+  if (await fileExists(marker)) return { directory, python };
+
+  const report = (message: string): void => options.onProgress?.({ stage: "environment", message });
+  await makeCacheFolder(join(options.cacheDirectory, "python"));
+  report("waiting for another process that installs the same environment, if there is one");
+  const release = await lock(directory, {
+    realpath: false,
+    stale: 30_000,
+    update: 5_000,
+    // Another process may take minutes to install torch.
+    retries: { retries: 3600, factor: 1, minTimeout: 1_000, maxTimeout: 1_000 },
+    onCompromised: (error) => {
+      options.logger.warn(`the lock of ${directory} was lost (${error.message}); going on`);
+    },
+  });
+  try {
+    if (await fileExists(marker)) return { directory, python };
+    options.logger.info(
+      `Installing the engine's Python environment into ${directory} (once; several minutes)`,
+    );
+    await rm(directory, { recursive: true, force: true });
+    report("creating the virtual environment");
+    const created = await runLogged(
+      [options.interpreter.executable, "-m", "venv", directory],
+      options.signal,
+      report,
+    );
+    if (created.exitCode !== 0)
+      throw new ConfigError(
+        `Python ${options.interpreter.version} could not create a virtual environment in ${directory}:\n` +
+          `${created.tail}\nInstall its venv module (Debian, Ubuntu: python3-venv) or use another Python.`,
+      );
+    const installed = await runLogged(
+      [
+        ...[python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"],
+        ...["--progress-bar", "off", "--requirement", requirements],
+      ] as [string, ...string[]], // pip's first word is there: the list is written out above
+      options.signal,
+      (line) => {
+        const summary = summarisePipLine(line);
+        if (summary !== undefined) report(summary);
+      },
+    );
+    if (installed.exitCode !== 0)
+      throw new ConfigError(
+        `pip could not install ${requirements} (exit code ${String(installed.exitCode)}). Its last lines:\n` +
+          `${installed.tail}\nCheck the network, the proxy and free disk space, then run the same command again.`,
+      );
+    const record = { python: options.interpreter.version, requirements };
+    await writeFile(`${marker}.part`, `${JSON.stringify(record)}\n`);
+    await rename(`${marker}.part`, marker);
+    report("the Python environment is ready");
+    return { directory, python };
+  } finally {
+    await release();
+  }
+}

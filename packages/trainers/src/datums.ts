@@ -1,0 +1,66 @@
+import type { Constraint, Datum } from "@memory-r1/spec";
+
+/** One completion of one prompt, as it was sampled. */
+export interface Decision {
+  readonly promptTokens: readonly number[];
+  /** The stop token included where one was sampled. */
+  readonly completionTokens: readonly number[];
+  /** Natural-log probability of each completion token at sampling, after the constraint's mask. */
+  readonly logProbs: readonly number[];
+  /** The grammar under which it was sampled. */
+  readonly constraint?: Constraint;
+}
+
+/** A decision to learn from: one advantage per completion token, already scaled for the loss's aggregation. */
+export interface TrainingSequence extends Decision {
+  readonly advantages: readonly number[];
+}
+
+/** Which form of `target_tokens` an engine takes (its capability `target_alignment`). */
+export type TargetAlignment = "full" | "suffix";
+
+/**
+ * The wire form of a training sequence of C completion tokens after P prompt tokens.
+ * The prompt is chunk 0, alone, so that the engine runs sequences of one prompt as one packed row; chunk 1 is the
+ * completion without its last token, left out where that is nothing.
+ * `suffix`: tensors hold the C completion positions. `full`: P + C - 1 positions, where the first P - 1 only predict
+ * the prompt and have target, weight, log-probability and advantage 0.
+ * @throws RangeError if the prompt or the completion is empty, or lengths differ.
+ */
+export function buildDatum(sequence: TrainingSequence, alignment: TargetAlignment): Datum {
+  const { promptTokens, completionTokens, logProbs, advantages, constraint } = sequence;
+  if (promptTokens.length === 0 || completionTokens.length === 0)
+    throw new RangeError(
+      `a training sequence needs a prompt and a completion, found ${promptTokens.length} and ${completionTokens.length} tokens`,
+    );
+  if (logProbs.length !== completionTokens.length || advantages.length !== completionTokens.length)
+    throw new RangeError(
+      `${completionTokens.length} completion tokens with ${logProbs.length} log-probabilities and ${advantages.length} advantages`,
+    );
+  const padding = zeros(alignment === "full" ? promptTokens.length - 1 : 0);
+  const tensor = (dtype: "int64" | "float32", values: readonly number[]) => ({
+    data: [...padding, ...values],
+    dtype,
+    shape: [padding.length + values.length],
+  });
+  const rest = completionTokens.slice(0, -1);
+  return {
+    model_input: {
+      chunks: [
+        { type: "encoded_text", tokens: [...promptTokens] },
+        ...(rest.length === 0 ? [] : [{ type: "encoded_text" as const, tokens: rest }]),
+      ],
+    },
+    loss_fn_inputs: {
+      target_tokens: tensor("int64", completionTokens),
+      weights: tensor("float32", completionTokens.map(() => 1)),
+      logprobs: tensor("float32", logProbs),
+      advantages: tensor("float32", advantages),
+    },
+    ...(constraint === undefined ? {} : { constraint }),
+  };
+}
+
+function zeros(count: number): number[] {
+  return Array.from({ length: count }, () => 0);
+}

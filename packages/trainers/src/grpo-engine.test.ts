@@ -1,0 +1,178 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  inspectEngine,
+  launchEngine,
+  loadChatTokenizer,
+  type ChatTokenizer,
+  type RunningEngine,
+} from "@memory-r1/engine";
+import type { Constraint, Environment, Episode, GeneratedText } from "@memory-r1/spec";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCheckpointRemover, createPolicyEngine } from "./engine-adapter.ts";
+import { trainGrpo } from "./grpo.ts";
+import type { GrpoConfigInput } from "./grpo-config.ts";
+import type { PolicyEngine } from "./policy-engine.ts";
+import type { StepRecord } from "./run-log.ts";
+
+/** The embedded engine with the real default model, where an earlier run has installed it: a test downloads nothing. */
+const unprepared = (await inspectEngine()).filter((finding) => finding.status !== "ok");
+const note =
+  unprepared.length === 0
+    ? ""
+    : ` (skipped: ${unprepared.map((finding) => finding.name).join(", ")} not prepared)`;
+
+const questions = ["Name an animal.", "Name a city.", "Name a fruit."] as const;
+
+interface WordEpisode extends Episode {
+  readonly text: () => string;
+}
+
+/** Reward: whether the answer has an "o" in it. */
+function createWordEnvironment(constraint?: Constraint): Environment<string, WordEpisode> {
+  return {
+    name: "words with an o",
+    tasks: async (step) => [questions[step % 3] ?? "", questions[(step + 1) % 3] ?? ""],
+    taskId: (question) => question,
+    start(question) {
+      let written: GeneratedText | undefined;
+      return {
+        text: () => written?.text ?? "",
+        async nextPrompt() {
+          if (written !== undefined) return undefined;
+          const messages = [{ role: "user", content: question }] as const;
+          return { messages, ...(constraint === undefined ? {} : { constraint }) };
+        },
+        async act(completion) {
+          written = completion;
+        },
+      };
+    },
+    rewards: async (episodes) =>
+      episodes.map((episode) => ({ reward: countHit(episode.text()), metrics: {} })),
+  };
+}
+
+function countHit(text: string): number {
+  return text.includes("o") ? 1 : 0;
+}
+
+const config = {
+  steps: 4,
+  samplesPerTask: 6,
+  maxCompletionTokens: 5,
+  learningRate: { peak: 4e-3 },
+  validateEvery: 4,
+  checkpointEvery: 2,
+} satisfies GrpoConfigInput;
+
+describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () => {
+  let directory = "";
+  let engine: RunningEngine | undefined;
+  let tokenizer: ChatTokenizer | undefined;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "memory-r1-grpo-engine-"));
+    engine = await launchEngine({
+      checkpointsDirectory: join(directory, "checkpoints"),
+      logFile: join(directory, "engine.log"),
+    });
+    tokenizer = await loadChatTokenizer(engine.model.directory);
+  }, 120_000);
+  afterAll(async () => {
+    await engine?.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  async function createPolicy(): Promise<PolicyEngine> {
+    if (engine === undefined || tokenizer === undefined) throw new Error("the engine did not start");
+    return createPolicyEngine({
+      client: engine.client,
+      sessionId: await engine.client.createSession(),
+      baseModel: engine.model.name,
+      lora: { rank: 8, seed: 1 },
+      tokenizer,
+    });
+  }
+
+  async function train(name: string, steps: number) {
+    const policy = await createPolicy();
+    return trainGrpo({
+      config: { ...config, steps },
+      stage: "words",
+      runSeed: 11,
+      fingerprint: "test",
+      environment: createWordEnvironment(),
+      engine: policy,
+      directory: join(directory, name),
+      evaluate: async () => {
+        const results = await policy.generate(
+          questions.map((question, index) => ({
+            messages: [{ role: "user", content: question }],
+            maxTokens: config.maxCompletionTokens,
+            temperature: 1,
+            seed: index,
+            count: 16,
+          })),
+        );
+        const texts = results.flatMap((result) =>
+          result.status === "completed" ? result.completions.map((one) => one.text) : [],
+        );
+        const hits = texts.reduce((sum, text) => sum + countHit(text), 0);
+        return { score: hits / texts.length, healthy: texts.length === 48, metrics: {} };
+      },
+      removeCheckpoint: createCheckpointRemover(join(directory, "checkpoints")),
+    });
+  }
+
+  it("raises the reward, and a resumed run writes the same bytes", { timeout: 120_000 }, async () => {
+    const { history, bestStep } = await train("whole", 4);
+    const scores = history.flatMap((record) => (record.type === "validation" ? [record.score] : []));
+    expect(scores).toHaveLength(2);
+    expect((scores[1] ?? 0) - (scores[0] ?? 0)).toBeGreaterThan(0.15);
+    expect(bestStep).toBe(4);
+    const steps = history.filter((record): record is StepRecord => record.type === "step");
+    for (const { update } of steps) {
+      expect(update?.logProbDifference.meanAbsolute).toBeLessThan(1e-4);
+      // Six completions share a prompt.
+      expect((update?.tokensUnpacked ?? 0) / (update?.tokensComputed ?? 1)).toBeGreaterThan(2);
+    }
+
+    const metrics = (name: string) => readFile(join(directory, name, "metrics.jsonl"), "utf8");
+    const lines = (await metrics("whole")).split("\n");
+    await train("parts", 2);
+    await train("parts", 4);
+    // The first part ended in a validation of its own.
+    const resumed = (await metrics("parts")).split("\n");
+    expect(resumed.filter((line) => !line.includes('"validation","step":2'))).toEqual(lines);
+  });
+
+  it("has an untrained reference policy that agrees with the sampler", { timeout: 60_000 }, async () => {
+    const policy = await createPolicy();
+    const constraint = { type: "regex", value: "(cat|dog|mouse)" } as const;
+    for (const given of [{}, { constraint }]) {
+      const [result] = await policy.generate([
+        {
+          messages: [{ role: "user", content: questions[0] }],
+          maxTokens: 5,
+          temperature: 1,
+          seed: 3,
+          count: 4,
+          ...given,
+        },
+      ]);
+      if (result?.status !== "completed") throw new Error(`sampling failed: ${result?.reason}`);
+      const decisions = result.completions.map((completion) => ({
+        promptTokens: result.promptTokens ?? [],
+        completionTokens: completion.tokens ?? [],
+        logProbs: completion.logProbs ?? [],
+        ...given,
+      }));
+      const reference = await policy.referenceLogProbs(decisions);
+      for (const [index, decision] of decisions.entries())
+        for (const [token, logProb] of decision.logProbs.entries())
+          expect(Math.abs((reference[index]?.[token] ?? Number.NaN) - logProb)).toBeLessThan(1e-4);
+    }
+  });
+});

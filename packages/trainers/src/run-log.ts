@@ -1,0 +1,187 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { DataFormatError, ResumeMismatchError, parseJson } from "@memory-r1/spec";
+import { z } from "zod";
+import {
+  appendJsonLine,
+  dropPartialLine,
+  logLength,
+  readFileIfPresent,
+  truncateLog,
+  writeFileAtomic,
+} from "./run-files.ts";
+
+/** One training step, measured. Everything in it is a function of configuration, seed, data and weights: no times. */
+export const stepRecordSchema = z.strictObject({
+  type: z.literal("step"),
+  /** 0-based. */
+  step: z.int(),
+  learningRate: z.number(),
+  /** Over the scored samples; `deviation` is the population's. */
+  reward: z.strictObject({
+    mean: z.number(),
+    deviation: z.number(),
+    min: z.number(),
+    max: z.number(),
+  }),
+  groups: z.strictObject({
+    count: z.int(),
+    /** Groups whose rewards are all equal: they teach nothing. */
+    zeroVariance: z.int(),
+    zeroVarianceShare: z.number(),
+  }),
+  samples: z.strictObject({
+    count: z.int(),
+    /** Samples that could not be sampled or scored: in no mean, no advantage, no gradient. */
+    masked: z.int(),
+    /** Completions of all samples. */
+    decisions: z.int(),
+    /** Completions with an advantage, which the update ran on. */
+    trainedDecisions: z.int(),
+  }),
+  completions: z.strictObject({
+    meanTokens: z.number(),
+    maxTokens: z.int(),
+    /** Share that hit the token limit. */
+    cutShare: z.number(),
+  }),
+  /** Null where no group had anything to teach: then the weights stay as they are. */
+  update: z
+    .strictObject({
+      optimizerSteps: z.int(),
+      /** The aggregated loss, mean over the optimiser steps. */
+      loss: z.number(),
+      /** Share of trained tokens whose ratio the clip held back. */
+      clipFraction: z.number(),
+      /** Before clipping, mean over the optimiser steps. */
+      gradientNorm: z.number().optional(),
+      /** Nats per trained token. */
+      entropy: z.number().optional(),
+      /** d = log-probability of sampler - trainer, before the first optimiser step: mean |d|, mean d, mean d^2 / 2. */
+      logProbDifference: z.strictObject({
+        meanAbsolute: z.number(),
+        k1: z.number(),
+        k2: z.number(),
+      }),
+      /** Mean log-ratio to the reference policy, where it was asked for. */
+      kl: z.number().optional(),
+      tokensComputed: z.number().optional(),
+      tokensUnpacked: z.number().optional(),
+    })
+    .nullable(),
+  /** Sums of the metrics of all episodes that ended, unscored ones included. */
+  environment: z.strictObject({ episodes: z.int(), sums: z.record(z.string(), z.number()) }),
+});
+export type StepRecord = z.infer<typeof stepRecordSchema>;
+
+/** What whole validation episodes say of the policy after `step` steps. */
+export const validationRecordSchema = z.strictObject({
+  type: z.literal("validation"),
+  step: z.int(),
+  score: z.number(),
+  healthy: z.boolean(),
+  reason: z.string().optional(),
+  metrics: z.record(z.string(), z.number()),
+});
+export type ValidationRecord = z.infer<typeof validationRecordSchema>;
+
+export const logRecordSchema = z.discriminatedUnion("type", [
+  stepRecordSchema,
+  validationRecordSchema,
+]);
+export type LogRecord = z.infer<typeof logRecordSchema>;
+
+/** A state from which a run goes on. Lines of `checkpoints.jsonl`; the last one counts. */
+export const checkpointSchema = z.strictObject({
+  version: z.literal(1),
+  configHash: z.string(),
+  /** Steps done. */
+  step: z.int(),
+  /** For `load_weights`. Only the last line's exists: older ones are removed. */
+  statePath: z.string(),
+  best: z.strictObject({
+    step: z.int(),
+    score: z.number(),
+    healthy: z.boolean(),
+    /** For `create_sampling_session`. */
+    samplerPath: z.string(),
+  }),
+  /** Length of `metrics.jsonl` at this moment: what is longer on resume is cut. */
+  metricsBytes: z.int(),
+});
+export type Checkpoint = z.infer<typeof checkpointSchema>;
+
+/** The files of one training run: `metrics.jsonl`, `timings.jsonl` and `checkpoints.jsonl` in one folder. */
+export interface RunLog {
+  /** The checkpoint to go on from; undefined in a new folder. */
+  readonly resumed: Checkpoint | undefined;
+  /** All records, those before the resume included. */
+  readonly history: readonly LogRecord[];
+  append(record: LogRecord): Promise<void>;
+  /** Wall times, apart from the metrics so that those are equal bytes in every repetition. Steps done twice stay. */
+  appendTimings(step: number, seconds: Readonly<Record<string, number>>): Promise<void>;
+  saveCheckpoint(
+    checkpoint: Pick<Checkpoint, "step" | "statePath" | "best">,
+  ): Promise<void>;
+}
+
+/**
+ * Opens a run's folder, new or not. A folder with a checkpoint is cut back to it; one without starts over.
+ * @throws ResumeMismatchError if the folder is another configuration's, or its logs are shorter than at the checkpoint.
+ * @throws DataFormatError if a file does not hold what this version writes.
+ */
+export async function openRunLog(directory: string, configHash: string): Promise<RunLog> {
+  await mkdir(directory, { recursive: true });
+  const metricsPath = join(directory, "metrics.jsonl");
+  const timingsPath = join(directory, "timings.jsonl");
+  const checkpointsPath = join(directory, "checkpoints.jsonl");
+
+  let checkpointLines = (await readFileIfPresent(checkpointsPath)) ?? "";
+  const resumed = parseLines(checkpointLines, checkpointSchema, checkpointsPath).at(-1);
+  if (resumed !== undefined && resumed.configHash !== configHash)
+    throw new ResumeMismatchError(
+      `${checkpointsPath} was written under configuration ${resumed.configHash}, this run has ${configHash}. ` +
+        "Use the configuration, data and seed that the run was started with, or another folder",
+    );
+  await truncateLog(metricsPath, resumed?.metricsBytes ?? 0);
+  await dropPartialLine(timingsPath);
+  const history = parseLines(
+    (await readFileIfPresent(metricsPath)) ?? "",
+    logRecordSchema,
+    metricsPath,
+  );
+
+  return {
+    resumed,
+    history,
+    async append(record) {
+      await appendJsonLine(metricsPath, record);
+      history.push(record);
+    },
+    appendTimings: (step, seconds) => appendJsonLine(timingsPath, { step, seconds }),
+    async saveCheckpoint(checkpoint) {
+      const line: Checkpoint = {
+        version: 1,
+        configHash,
+        ...checkpoint,
+        metricsBytes: await logLength(metricsPath),
+      };
+      checkpointLines += `${JSON.stringify(line)}\n`;
+      await writeFileAtomic(checkpointsPath, checkpointLines);
+    },
+  };
+}
+
+function parseLines<T>(text: string, schema: z.ZodType<T>, path: string): T[] {
+  if (text !== "" && !text.endsWith("\n"))
+    throw new DataFormatError({
+      source: path,
+      path: "",
+      problem: "the last line is cut off",
+      fix: "restore the file, or start in a new folder",
+    });
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line, index) => parseJson(line, schema, `${path}, line ${index + 1}`));
+}

@@ -1,0 +1,54 @@
+// Builds what changed since the last time, then becomes the program that is named:
+//
+//   node tools/start.mjs <program> [arguments of the program]
+//
+// One process from here on, so that signals and exit codes are the program's own. The only file of this
+// project that is not TypeScript, because it is what runs the compiler.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/**
+ * `project` is what `tsc -b` builds. The tools are to run, and to report, where other packages have type errors.
+ * @type {Record<string, { project: string, module: string, toleratesTypeErrors: boolean }>}
+ */
+const programs = {
+  repro: { project: ".", module: "apps/repro/dist/main.js", toleratesTypeErrors: false },
+  test: { project: ".", module: "tools/dist/test.js", toleratesTypeErrors: true },
+  check: { project: "tools", module: "tools/dist/check.js", toleratesTypeErrors: true },
+  fix: { project: "tools", module: "tools/dist/fix.js", toleratesTypeErrors: true },
+  python: { project: "tools", module: "tools/dist/python.js", toleratesTypeErrors: true },
+  "docs-check": { project: "tools", module: "tools/dist/docs-check.js", toleratesTypeErrors: true },
+};
+
+const [name = "", ...programArguments] = process.argv.slice(2);
+const program = programs[name];
+if (program === undefined) {
+  console.error(
+    `tools/start.mjs: no program "${name}". There are: ${Object.keys(programs).join(", ")}.`,
+  );
+  process.exit(2);
+}
+
+const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+if (!existsSync(compiler)) {
+  console.error(`Nothing is installed in ${root}. Run there: npx pnpm@10.34.8 install`);
+  process.exit(2);
+}
+const build = spawnSync(process.execPath, [compiler, "-b", join(root, program.project)], {
+  // The output of a program may be data: what the compiler says goes to stderr.
+  stdio: ["ignore", process.stderr.fd, process.stderr.fd],
+});
+if (build.signal === "SIGINT" || build.signal === "SIGTERM")
+  process.exit(build.signal === "SIGINT" ? 130 : 143);
+const modulePath = join(root, program.module);
+if (build.status !== 0 && !(program.toleratesTypeErrors && existsSync(modulePath))) {
+  console.error(`The build failed (errors above), so "${name}" was not started.`);
+  process.exit(1);
+}
+
+process.argv = [process.execPath, modulePath, ...programArguments];
+await import(pathToFileURL(modulePath).href);
