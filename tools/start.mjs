@@ -50,5 +50,16 @@ if (build.status !== 0 && !(program.toleratesTypeErrors && existsSync(modulePath
   process.exit(1);
 }
 
+// A package manager that is ended by a signal leaves its script running: then the script ends as if it had got the signal.
+if (process.env["npm_lifecycle_event"] === name) {
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, "SIGTERM");
+  }, 500);
+  watch.unref();
+}
+
 process.argv = [process.execPath, modulePath, ...programArguments];
 await import(pathToFileURL(modulePath).href);

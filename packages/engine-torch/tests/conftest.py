@@ -78,9 +78,7 @@ def save_model(model: PreTrainedModel, directory: Path) -> Path:
 def tiny_model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 3 layers with grouped key heads and tied embeddings."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(**SHAPE, num_key_value_heads=2, tie_word_embeddings=True)
-    )
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, tie_word_embeddings=True))
     return save_model(model, tmp_path_factory.mktemp("tiny-llama"))
 
 
@@ -101,9 +99,7 @@ def other_model_directories(tmp_path_factory: pytest.TempPathFactory) -> dict[st
             )
         ),
     }
-    return {
-        name: save_model(model, tmp_path_factory.mktemp(name)) for name, model in built.items()
-    }
+    return {name: save_model(model, tmp_path_factory.mktemp(name)) for name, model in built.items()}
 
 
 @pytest.fixture(scope="session")

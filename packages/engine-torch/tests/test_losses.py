@@ -156,9 +156,7 @@ def test_ppo_takes_the_smaller_objective_on_both_sides() -> None:
 def test_ppo_critic_takes_the_larger_error() -> None:
     # v = 1, old = 0, clip 0.2 -> clipped 0.2. Return 0: max(1, 0.04); return 1: max(0, 0.64).
     inputs = build_inputs(2, returns=[0.0, 1.0])
-    losses = compute_token_losses(
-        "ppo_critic", {"value_clip": 0.2}, as_double([1.0, 1.0]), inputs
-    )
+    losses = compute_token_losses("ppo_critic", {"value_clip": 0.2}, as_double([1.0, 1.0]), inputs)
     assert losses.tolist() == pytest.approx([0.5, 0.32])
 
 

@@ -109,8 +109,6 @@ def test_blocks_show_each_node_its_ancestors_only() -> None:
             for node in range(block.start, block.stop):
                 covered.append(node)
                 above = [key for start, stop in block.ancestors for key in range(start, stop)]
-                own = [
-                    key for key in range(block.start, node + 1) if node < row.subtree_ends[key]
-                ]
+                own = [key for key in range(block.start, node + 1) if node < row.subtree_ends[key]]
                 assert above + own == list_visible(row, node)
         assert covered == list(range(len(row.tokens)))

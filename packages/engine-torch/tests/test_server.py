@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from memory_r1_engine.core import TorchEngine
 from serving import (
     ADAM,
     MODEL_NAME,
@@ -25,8 +27,6 @@ from serving import (
     serving,
     training_input,
 )
-
-from memory_r1_engine.core import TorchEngine
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -579,7 +579,10 @@ def test_the_program_refuses_what_cannot_work(tiny_model_directory: Path, tmp_pa
     ]
     processes = [start(folder, tmp_path, token) for folder, token, _ in cases]
     for process, (_, _, message) in zip(processes, cases, strict=True):
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert out == ""
-        assert message in err.splitlines()[-1]
+        # Not communicate(): it would close the standard input, which ends the program as well.
+        assert process.wait(60) == 2
+        with process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.read() == ""
+            assert message in process.stderr.read().splitlines()[-1]

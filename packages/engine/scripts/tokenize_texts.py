@@ -1,11 +1,10 @@
-"""Python's own answer to what packages/engine/src/tokenizer.ts computes.
+"""Python's own answer to what packages/engine/src/tokenizer.ts computes (run by tokenizer.test.ts).
 
-Reads {"texts": [...], "chats": [[{"role", "content"}, ...], ...], "sequences": [[id, ...], ...]} as JSON from stdin and
-writes {"text_ids", "chat_ids", "decoded", "decoded_plain"} as JSON to stdout: ids of every text without special tokens
-added, ids of every chat with the assistant's turn opened, and the text of every sequence of ids with and without
-special tokens.
+Reads {"models": [folder, ...], "texts": [...], "chats": [[{"role", "content"}, ...], ...], "sequences": [[id, ...], ...]}
+as JSON from standard input and writes one object per model: ids of every text without special tokens added, ids of
+every chat with the assistant's turn opened, and the text of every sequence of ids with and without special tokens.
 
-Usage: python tokenize_texts.py MODEL_DIRECTORY < input.json > output.json
+Usage: python tokenize_texts.py < request.json > answers.json
 """
 
 import json
@@ -14,27 +13,24 @@ import sys
 from transformers import AutoTokenizer
 
 
+def answer(folder: str, request: dict) -> dict:
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return {
+        "textIds": [tokenizer.encode(text, add_special_tokens=False) for text in request["texts"]],
+        "chatIds": [
+            list(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
+            for chat in request["chats"]
+        ],
+        "decoded": [tokenizer.decode(ids) for ids in request["sequences"]],
+        "decodedPlain": [
+            tokenizer.decode(ids, skip_special_tokens=True) for ids in request["sequences"]
+        ],
+    }
+
+
 def main() -> None:
     request = json.load(sys.stdin)
-    tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-    json.dump(
-        {
-            "text_ids": [tokenizer.encode(text, add_special_tokens=False) for text in request["texts"]],
-            "chat_ids": [
-                list(
-                    tokenizer.apply_chat_template(
-                        chat, tokenize=True, add_generation_prompt=True, return_dict=False
-                    )
-                )
-                for chat in request["chats"]
-            ],
-            "decoded": [tokenizer.decode(ids, skip_special_tokens=False) for ids in request["sequences"]],
-            "decoded_plain": [
-                tokenizer.decode(ids, skip_special_tokens=True) for ids in request["sequences"]
-            ],
-        },
-        sys.stdout,
-    )
+    json.dump([answer(folder, request) for folder in request["models"]], sys.stdout)
 
 
 if __name__ == "__main__":

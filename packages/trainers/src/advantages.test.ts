@@ -57,7 +57,11 @@ describe("computeAdvantages", () => {
   });
 
   it("leaves unscored rewards out of mean and deviation", () => {
-    const [group] = computeAdvantages([[0, undefined, 2]], { scale: "group", epsilon: 0, bessel: true });
+    const [group] = computeAdvantages([[0, undefined, 2]], {
+      scale: "group",
+      epsilon: 0,
+      bessel: true,
+    });
     // Mean 1 and sample deviation sqrt(2) of 0 and 2.
     expect(group?.samples.map((sample) => sample.scored)).toEqual([true, false, true]);
     expect(group?.samples[0]?.advantage).toBeCloseTo(-Math.SQRT1_2, 12);
@@ -67,7 +71,11 @@ describe("computeAdvantages", () => {
   });
 
   it("gives 0 to a single sample, to an unscored group and to no group", () => {
-    expect(values([[5], [undefined, undefined], [undefined, 7]], verl)).toEqual([[0], [0, 0], [0, 0]]);
+    expect(values([[5], [undefined, undefined], [undefined, 7]], verl)).toEqual([
+      [0],
+      [0, 0],
+      [0, 0],
+    ]);
     expect(values([[]], verl)).toEqual([[]]);
     expect(values([], verl)).toEqual([]);
   });

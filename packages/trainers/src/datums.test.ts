@@ -51,7 +51,9 @@ describe("buildDatum", () => {
     const empty = { completionTokens: [], logProbs: [], advantages: [] };
     expect(() => buildDatum({ ...sequence, ...empty }, "suffix")).toThrow(RangeError);
     expect(() => buildDatum({ ...sequence, promptTokens: [] }, "full")).toThrow(RangeError);
-    expect(() => buildDatum({ ...sequence, logProbs: [-1] }, "full")).toThrow(/2 completion tokens with 1/);
+    expect(() => buildDatum({ ...sequence, logProbs: [-1] }, "full")).toThrow(
+      /2 completion tokens with 1/,
+    );
     expect(() => buildDatum({ ...sequence, advantages: [1] }, "full")).toThrow(RangeError);
   });
 });

@@ -53,7 +53,10 @@ export function buildDatum(sequence: TrainingSequence, alignment: TargetAlignmen
     },
     loss_fn_inputs: {
       target_tokens: tensor("int64", completionTokens),
-      weights: tensor("float32", completionTokens.map(() => 1)),
+      weights: tensor(
+        "float32",
+        completionTokens.map(() => 1),
+      ),
       logprobs: tensor("float32", logProbs),
       advantages: tensor("float32", advantages),
     },

@@ -37,9 +37,11 @@ const capabilities: ServerCapabilities = {
 
 /** One token per letter; token 0 ends a turn. */
 const tokenizer: ChatTokenizer = {
-  encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
+  encode: (text) => Array.from(text, (letter) => letter.codePointAt(0) ?? 0),
   encodeChat: (messages) =>
-    messages.flatMap((message) => [...message.content].map((letter) => letter.codePointAt(0) ?? 0)),
+    messages.flatMap((message) =>
+      Array.from(message.content, (letter) => letter.codePointAt(0) ?? 0),
+    ),
   renderChat: (messages) => messages.map((message) => message.content).join(""),
   decode: (ids) => String.fromCodePoint(...ids),
   eosTokenIds: [0],
@@ -86,7 +88,7 @@ function createFakeClient(overrides: Partial<PolicyClient> = {}) {
         output: {
           sequences: Array.from({ length: input.num_samples }, () => ({
             stop_reason: "stop",
-            tokens: [...`${sessionId}`].map((letter) => letter.codePointAt(0) ?? 0).concat(0),
+            tokens: [...tokenizer.encode(sessionId), 0],
             logprobs: [],
           })),
         },
@@ -130,7 +132,9 @@ describe("createPolicyEngine", () => {
 
   it("sends suffix targets where the engine takes them, full ones otherwise", async () => {
     const suffix = createFakeClient();
-    const result = await (await create(suffix.client)).forwardBackward([sequence], {
+    const result = await (
+      await create(suffix.client)
+    ).forwardBackward([sequence], {
       kind: "importance_sampling",
     });
     expect(suffix.calls[0]?.input.data[0]?.loss_fn_inputs.target_tokens.data).toEqual([4, 5]);
@@ -144,7 +148,9 @@ describe("createPolicyEngine", () => {
     const full = createFakeClient({
       getServerCapabilities: async () => ({ ...capabilities, target_alignment: ["full"] }),
     });
-    const fullResult = await (await create(full.client)).forwardBackward([sequence], {
+    const fullResult = await (
+      await create(full.client)
+    ).forwardBackward([sequence], {
       kind: "ppo",
       clipLow: 0.1,
       clipHigh: 0.3,
@@ -179,7 +185,9 @@ describe("createPolicyEngine", () => {
       weight_decay: 0,
       grad_clip_norm: 0,
     };
-    expect(await (await create(createFakeClient().client)).optimStep(adam)).toEqual({ gradientNorm: 0.5 });
+    expect(await (await create(createFakeClient().client)).optimStep(adam)).toEqual({
+      gradientNorm: 0.5,
+    });
     const silent = createFakeClient({ optimStep: async () => ({}) });
     expect(await (await create(silent.client)).optimStep(adam)).toEqual({});
   });

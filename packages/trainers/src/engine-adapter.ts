@@ -142,7 +142,9 @@ export function createCheckpointRemover(
     const match = /^memory-r1:\/\/([\w-]+)\/(weights|sampler_weights)\/([\w-]+)$/.exec(path);
     const [, model, kind, name] = match ?? [];
     if (model === undefined || kind === undefined || name === undefined)
-      throw new ConfigError(`"${path}" is no checkpoint of the embedded engine: delete it with the engine that wrote it`);
+      throw new ConfigError(
+        `"${path}" is no checkpoint of the embedded engine: delete it with the engine that wrote it`,
+      );
     await rm(join(checkpointsDirectory, model, kind, name), { recursive: true, force: true });
   };
 }
@@ -169,7 +171,8 @@ function readCompletions(
   field: "logprobs" | "entropy",
 ): readonly (readonly number[])[] {
   return decisions.map(({ completionTokens }, index) => {
-    const values = output.loss_fn_outputs[index]?.[field]?.data.slice(-completionTokens.length) ?? [];
+    const values =
+      output.loss_fn_outputs[index]?.[field]?.data.slice(-completionTokens.length) ?? [];
     if (values.length !== completionTokens.length)
       throw new ModelCallError(
         `the engine gave ${values.length} values of ${field} for the ${completionTokens.length} completion tokens of ` +

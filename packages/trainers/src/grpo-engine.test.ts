@@ -86,7 +86,8 @@ describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () 
   });
 
   async function createPolicy(): Promise<PolicyEngine> {
-    if (engine === undefined || tokenizer === undefined) throw new Error("the engine did not start");
+    if (engine === undefined || tokenizer === undefined)
+      throw new Error("the engine did not start");
     return createPolicyEngine({
       client: engine.client,
       sessionId: await engine.client.createSession(),
@@ -126,53 +127,65 @@ describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () 
     });
   }
 
-  it("raises the reward, and a resumed run writes the same bytes", { timeout: 120_000 }, async () => {
-    const { history, bestStep } = await train("whole", 4);
-    const scores = history.flatMap((record) => (record.type === "validation" ? [record.score] : []));
-    expect(scores).toHaveLength(2);
-    expect((scores[1] ?? 0) - (scores[0] ?? 0)).toBeGreaterThan(0.15);
-    expect(bestStep).toBe(4);
-    const steps = history.filter((record): record is StepRecord => record.type === "step");
-    for (const { update } of steps) {
-      expect(update?.logProbDifference.meanAbsolute).toBeLessThan(1e-4);
-      // Six completions share a prompt.
-      expect((update?.tokensUnpacked ?? 0) / (update?.tokensComputed ?? 1)).toBeGreaterThan(2);
-    }
+  it(
+    "raises the reward, and a resumed run writes the same bytes",
+    { timeout: 120_000 },
+    async () => {
+      const { history, bestStep } = await train("whole", 4);
+      const scores = history.flatMap((record) =>
+        record.type === "validation" ? [record.score] : [],
+      );
+      expect(scores).toHaveLength(2);
+      expect((scores[1] ?? 0) - (scores[0] ?? 0)).toBeGreaterThan(0.15);
+      expect(bestStep).toBe(4);
+      const steps = history.filter((record): record is StepRecord => record.type === "step");
+      for (const { update } of steps) {
+        expect(update?.logProbDifference.meanAbsolute).toBeLessThan(1e-4);
+        // Six completions share a prompt.
+        expect((update?.tokensUnpacked ?? 0) / (update?.tokensComputed ?? 1)).toBeGreaterThan(2);
+      }
 
-    const metrics = (name: string) => readFile(join(directory, name, "metrics.jsonl"), "utf8");
-    const lines = (await metrics("whole")).split("\n");
-    await train("parts", 2);
-    await train("parts", 4);
-    // The first part ended in a validation of its own.
-    const resumed = (await metrics("parts")).split("\n");
-    expect(resumed.filter((line) => !line.includes('"validation","step":2'))).toEqual(lines);
-  });
+      const metrics = (name: string) => readFile(join(directory, name, "metrics.jsonl"), "utf8");
+      const lines = (await metrics("whole")).split("\n");
+      await train("parts", 2);
+      await train("parts", 4);
+      // The first part ended in a validation of its own.
+      const resumed = (await metrics("parts")).split("\n");
+      expect(resumed.filter((line) => !line.includes('"validation","step":2'))).toEqual(lines);
+    },
+  );
 
-  it("has an untrained reference policy that agrees with the sampler", { timeout: 60_000 }, async () => {
-    const policy = await createPolicy();
-    const constraint = { type: "regex", value: "(cat|dog|mouse)" } as const;
-    for (const given of [{}, { constraint }]) {
-      const [result] = await policy.generate([
-        {
-          messages: [{ role: "user", content: questions[0] }],
-          maxTokens: 5,
-          temperature: 1,
-          seed: 3,
-          count: 4,
+  it(
+    "has an untrained reference policy that agrees with the sampler",
+    { timeout: 60_000 },
+    async () => {
+      const policy = await createPolicy();
+      const constraint = { type: "regex", value: "(cat|dog|mouse)" } as const;
+      for (const given of [{}, { constraint }]) {
+        const [result] = await policy.generate([
+          {
+            messages: [{ role: "user", content: questions[0] }],
+            maxTokens: 5,
+            temperature: 1,
+            seed: 3,
+            count: 4,
+            ...given,
+          },
+        ]);
+        if (result?.status !== "completed") throw new Error(`sampling failed: ${result?.reason}`);
+        const decisions = result.completions.map((completion) => ({
+          promptTokens: result.promptTokens ?? [],
+          completionTokens: completion.tokens ?? [],
+          logProbs: completion.logProbs ?? [],
           ...given,
-        },
-      ]);
-      if (result?.status !== "completed") throw new Error(`sampling failed: ${result?.reason}`);
-      const decisions = result.completions.map((completion) => ({
-        promptTokens: result.promptTokens ?? [],
-        completionTokens: completion.tokens ?? [],
-        logProbs: completion.logProbs ?? [],
-        ...given,
-      }));
-      const reference = await policy.referenceLogProbs(decisions);
-      for (const [index, decision] of decisions.entries())
-        for (const [token, logProb] of decision.logProbs.entries())
-          expect(Math.abs((reference[index]?.[token] ?? Number.NaN) - logProb)).toBeLessThan(1e-4);
-    }
-  });
+        }));
+        const reference = await policy.referenceLogProbs(decisions);
+        for (const [index, decision] of decisions.entries())
+          for (const [token, logProb] of decision.logProbs.entries())
+            expect(Math.abs((reference[index]?.[token] ?? Number.NaN) - logProb)).toBeLessThan(
+              1e-4,
+            );
+      }
+    },
+  );
 });

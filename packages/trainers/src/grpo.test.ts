@@ -276,16 +276,17 @@ describe("what is sampled and sent", () => {
       config: { steps: 1 },
       environment: {
         tasks: twoTasks,
-        reward: (episode) =>
-          episode.task.id === "one" ? 0.1 : episode.written[0] === "c" ? 1 : 0,
+        reward: (episode) => (episode.task.id === "one" ? 0.1 : episode.written[0] === "c" ? 1 : 0),
       },
     });
     const { history } = await mixed.train();
     const [record] = stepsOf(history);
     expect(record?.groups).toEqual({ count: 2, zeroVariance: 1, zeroVarianceShare: 0.5 });
     expect(record?.samples).toMatchObject({ count: 16, masked: 0, trainedDecisions: 8 });
-    const onePrompt = [..."one"].map((letter) => letter.codePointAt(0));
-    expect(mixed.engine.trained[0]?.some((one) => one.promptTokens.join() === onePrompt.join())).toBe(false);
+    const onePrompt = Array.from("one", (letter) => letter.codePointAt(0));
+    expect(
+      mixed.engine.trained[0]?.some((one) => one.promptTokens.join() === onePrompt.join()),
+    ).toBe(false);
 
     await inNewFolder(async () => {
       const { engine, train } = setUp({ config: { steps: 3 }, environment: { reward: () => 0.5 } });
@@ -317,7 +318,11 @@ describe("failures", () => {
       environment: {
         tasks: [...twoTasks, { id: "three", letters: "a" }],
         reward: (episode) =>
-          episode.task.id === "two" && episodes++ < 2 ? undefined : episode.written[0] === "b" ? 1 : 0,
+          episode.task.id === "two" && episodes++ < 2
+            ? undefined
+            : episode.written[0] === "b"
+              ? 1
+              : 0,
       },
       engine: {
         fail: (request) => (request.messages[0]?.content === "three" ? "out of memory" : undefined),
@@ -420,7 +425,9 @@ describe("checkpoints", () => {
   });
 
   it("returns the best unhealthy policy, marked, where none was healthy", async () => {
-    const { train } = setUp({ validation: () => ({ healthy: false, reason: "the bank is empty" }) });
+    const { train } = setUp({
+      validation: () => ({ healthy: false, reason: "the bank is empty" }),
+    });
     const result = await train();
     expect(result.bestHealthy).toBe(false);
     expect(result.bestStep).toBe(4);
@@ -442,7 +449,7 @@ describe("resuming", () => {
   async function uninterrupted() {
     return inNewFolder(async () => {
       const { engine, storage, train } = setUp({ config });
-      const { history, ...result } = await train();
+      const { history: _history, ...result } = await train();
       const state = storage.get("state/letters-7-state");
       return { metrics: await readLog("metrics.jsonl"), state, result, requests: engine.requests };
     });

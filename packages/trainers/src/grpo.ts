@@ -165,9 +165,7 @@ export async function trainGrpo<Task, E extends Episode>(
     const validation = await timer.measure("validate", () => options.evaluate(completed));
     await record(toValidationRecord(completed, validation));
     const { score, healthy } = validation;
-    const better =
-      best === undefined ||
-      (healthy === best.healthy ? score > best.score : healthy);
+    const better = best === undefined || (healthy === best.healthy ? score > best.score : healthy);
     if (!better) return;
     const samplerPath = await timer.measure("checkpoint", () =>
       engine.saveSamplerWeights(`${stage}-${completed}-sampler`),
@@ -192,7 +190,9 @@ export async function trainGrpo<Task, E extends Episode>(
   /** Whether enough validations have passed without a new best. */
   function outOfPatience(): boolean {
     const bestStep = best?.step ?? 0;
-    const worse = log.history.filter((entry) => entry.type === "validation" && entry.step > bestStep);
+    const worse = log.history.filter(
+      (entry) => entry.type === "validation" && entry.step > bestStep,
+    );
     return config.patience !== undefined && worse.length >= config.patience;
   }
 
@@ -209,7 +209,8 @@ export async function trainGrpo<Task, E extends Episode>(
         `${options.directory} has a validation but no checkpoint: start in a new folder`,
       );
     const isNewBest = best.step === completed;
-    const isDue = isNewBest || isLast || outOfPatience() || completed % config.checkpointEvery === 0;
+    const isDue =
+      isNewBest || isLast || outOfPatience() || completed % config.checkpointEvery === 0;
     const isSaved = checkpoint?.step === completed && checkpoint.best.step === best.step;
     if (isDue && !isSaved) await saveCheckpoint(best);
     const seconds = timer.take();
@@ -290,7 +291,9 @@ async function rollOut<Task, E extends Episode>(
   const { environment, engine, stage, runSeed, signal } = options;
   const tasks = await environment.tasks(step);
   if (tasks.length === 0)
-    throw new ConfigError(`environment "${environment.name}" has no tasks for step ${step}: give it data to train on`);
+    throw new ConfigError(
+      `environment "${environment.name}" has no tasks for step ${step}: give it data to train on`,
+    );
   const samples = tasks.flatMap((task, group) =>
     Array.from({ length: config.samplesPerTask }, (_, index): Sample<E> => ({
       group,
@@ -324,7 +327,8 @@ async function rollOut<Task, E extends Episode>(
     for (const [position, { prompt, samples: sharers }] of waiting.entries()) {
       const result = results[position];
       if (result?.status !== "completed") {
-        for (const sample of sharers) sample.failure = result?.reason ?? "the engine gave no result";
+        for (const sample of sharers)
+          sample.failure = result?.reason ?? "the engine gave no result";
         continue;
       }
       for (const [place, sample] of sharers.entries()) {
@@ -386,7 +390,10 @@ function mergeEqualPrompts<E>(
   samples: readonly Sample<E>[],
   prompts: readonly (PolicyPrompt | undefined)[],
 ): readonly WaitingPrompt<E>[] {
-  const waiting = new Map<string, { prompt: PolicyPrompt; first: Sample<E>; samples: Sample<E>[] }>();
+  const waiting = new Map<
+    string,
+    { prompt: PolicyPrompt; first: Sample<E>; samples: Sample<E>[] }
+  >();
   for (const [position, sample] of samples.entries()) {
     const prompt = prompts[position];
     if (prompt === undefined) continue;
@@ -403,7 +410,11 @@ function toDecision(
   promptTokens: readonly number[] | undefined,
   completion: GeneratedText,
 ): SampledDecision {
-  if (promptTokens === undefined || completion.tokens === undefined || completion.logProbs === undefined)
+  if (
+    promptTokens === undefined ||
+    completion.tokens === undefined ||
+    completion.logProbs === undefined
+  )
     throw new ModelCallError(
       "the policy engine gave text without its tokens and log-probabilities: training needs all three",
       { retryable: false },
@@ -486,7 +497,8 @@ async function updatePolicy<Task, E extends Episode>(
       const result = await timer.measure("train", () =>
         engine.forwardBackward(sequences, config.loss),
       );
-      for (const logProb of result.logProbs.flat()) assertFinite("a log-probability", step, logProb);
+      for (const logProb of result.logProbs.flat())
+        assertFinite("a log-probability", step, logProb);
       const { gradientNorm } = await timer.measure("train", () =>
         engine.optimStep({
           learning_rate: learningRate,
@@ -684,7 +696,9 @@ function assertFinite(name: string, step: number, value: number): void {
 function parseConfig<Task, E extends Episode>(options: GrpoOptions<Task, E>): GrpoConfig {
   const config = parseValue(options.config, grpoConfigSchema, "the GRPO configuration");
   if (!/^[a-zA-Z0-9_-]{1,200}$/.test(options.stage))
-    throw new ConfigError(`stage "${options.stage}" names checkpoints: use letters, digits, "_" and "-"`);
+    throw new ConfigError(
+      `stage "${options.stage}" names checkpoints: use letters, digits, "_" and "-"`,
+    );
   if (config.loss.kind !== "ppo" && config.epochs * config.minibatches > 1)
     throw new ConfigError(
       `${config.epochs} epochs of ${config.minibatches} minibatches use samples more than once: ` +

@@ -26,7 +26,10 @@ describe("computeLossScales", () => {
     const check = (key: string, aggregation: LossAggregation, factor: (rows: number) => number) => {
       const { loss_mat: matrix, mask, loss } = parseValue(cases[key], schema, key);
       const rows = matrix.map((row, index) => masked(row, mask[index] ?? []));
-      const scales = computeLossScales(rows.map((row) => row.length), aggregation);
+      const scales = computeLossScales(
+        rows.map((row) => row.length),
+        aggregation,
+      );
       const total = computeSum(rows.map((row, index) => computeSum(row) * (scales[index] ?? 0)));
       // verl adds 1e-8 to its divisors, which moves the value by less than this.
       expect(total * factor(rows.filter((row) => row.length > 0).length)).toBeCloseTo(loss, 8);
@@ -45,7 +48,11 @@ describe("computeLossScales", () => {
 
   it("counts an empty sequence for nothing", () => {
     // Two sequences of 1 and 3 tokens: 1 / (2 * 1) and 1 / (2 * 3).
-    expect(computeLossScales([1, 0, 3], { kind: "sequence-mean-token-mean" })).toEqual([0.5, 0, 1 / 6]);
+    expect(computeLossScales([1, 0, 3], { kind: "sequence-mean-token-mean" })).toEqual([
+      0.5,
+      0,
+      1 / 6,
+    ]);
     expect(computeLossScales([1, 0, 3], { kind: "token-mean" })).toEqual([0.25, 0, 0.25]);
     expect(
       computeLossScales([1, 0, 3], { kind: "sequence-mean-token-sum-norm", length: 10 }),
@@ -100,12 +107,11 @@ describe("computeTokenLoss", () => {
     const clipped = mask.flatMap((row, index) => {
       const sampled = masked(old_log_prob[index] ?? [], row);
       const weights = masked(advantages[index] ?? [], row);
-      return masked(log_prob[index] ?? [], row).map(
-        (logProb, token): number =>
-          computeTokenLoss(logProb, sampled[token] ?? Number.NaN, weights[token] ?? Number.NaN, ppo)
-            .clipped
-            ? 1
-            : 0,
+      return masked(log_prob[index] ?? [], row).map((logProb, token): number =>
+        computeTokenLoss(logProb, sampled[token] ?? Number.NaN, weights[token] ?? Number.NaN, ppo)
+          .clipped
+          ? 1
+          : 0,
       );
     });
     expect(computeSum(clipped) / clipped.length).toBeCloseTo(expected, 8);

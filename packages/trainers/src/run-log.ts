@@ -120,9 +120,7 @@ export interface RunLog {
   append(record: LogRecord): Promise<void>;
   /** Wall times, apart from the metrics so that those are equal bytes in every repetition. Steps done twice stay. */
   appendTimings(step: number, seconds: Readonly<Record<string, number>>): Promise<void>;
-  saveCheckpoint(
-    checkpoint: Pick<Checkpoint, "step" | "statePath" | "best">,
-  ): Promise<void>;
+  saveCheckpoint(checkpoint: Pick<Checkpoint, "step" | "statePath" | "best">): Promise<void>;
 }
 
 /**

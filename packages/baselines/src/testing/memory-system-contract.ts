@@ -1,4 +1,11 @@
-import type { AskedQuestion, Conversation, MemorySession, MemorySystem, OpenedConversation, Session } from "@memory-r1/spec";
+import type {
+  AskedQuestion,
+  Conversation,
+  MemorySession,
+  MemorySystem,
+  OpenedConversation,
+  Session,
+} from "@memory-r1/spec";
 import { describe, expect, expectTypeOf, it } from "vitest";
 
 const sessions: readonly Session[] = [
@@ -11,7 +18,12 @@ const sessions: readonly Session[] = [
       { id: "D1:3", speaker: "Leo", text: "My sourdough bread failed again." },
     ],
     facts: [
-      { id: "f1", text: "Mia adopted a parrot called Kiwi.", participant: "Mia", sourceTurnIds: ["D1:1"] },
+      {
+        id: "f1",
+        text: "Mia adopted a parrot called Kiwi.",
+        participant: "Mia",
+        sourceTurnIds: ["D1:1"],
+      },
       { id: "f2", text: "Leo bakes sourdough bread.", participant: "Leo", sourceTurnIds: ["D1:3"] },
     ],
   },
@@ -24,7 +36,12 @@ const sessions: readonly Session[] = [
     ],
     facts: [
       { id: "f3", text: "Leo bought a canoe.", participant: "Leo", sourceTurnIds: ["D2:1"] },
-      { id: "f4", text: "Mia reist mit Zoë nach Köln.", participant: "Mia", sourceTurnIds: ["D2:2"] },
+      {
+        id: "f4",
+        text: "Mia reist mit Zoë nach Köln.",
+        participant: "Mia",
+        sourceTurnIds: ["D2:2"],
+      },
     ],
   },
 ];
@@ -50,8 +67,12 @@ export function describeMemorySystem(
 
     it("is never shown gold, category, evidence or turns that are yet to come", () => {
       expectTypeOf<keyof Parameters<MemorySession["context"]>[0]>().toEqualTypeOf<"id" | "text">();
-      expectTypeOf<keyof Parameters<MemorySystem["open"]>[0]>().toEqualTypeOf<"id" | "participants">();
-      expectTypeOf<keyof Parameters<MemorySession["ingest"]>[1]>().toEqualTypeOf<"id" | "dateText">();
+      expectTypeOf<keyof Parameters<MemorySystem["open"]>[0]>().toEqualTypeOf<
+        "id" | "participants"
+      >();
+      expectTypeOf<keyof Parameters<MemorySession["ingest"]>[1]>().toEqualTypeOf<
+        "id" | "dateText"
+      >();
     });
 
     it("has no context before the first turn", async () => {

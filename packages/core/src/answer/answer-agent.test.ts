@@ -35,7 +35,10 @@ describe("distill", () => {
   });
 
   it("does not count the prompt's marker as the reply's", () => {
-    const prompt = agent.prompt({ question, memories }).map(({ content }) => content).join("\n");
+    const prompt = agent
+      .prompt({ question, memories })
+      .map(({ content }) => content)
+      .join("\n");
     expect(prompt).toContain("**Answer:**");
     expect(agent.parse("I do not know.").status).toBe("unparsable");
   });

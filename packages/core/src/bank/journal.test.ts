@@ -56,7 +56,9 @@ describe("journal", () => {
   it("refuses a journal with records missing or with other ids", () => {
     const journal = exampleBank().journal();
     expect(() => replayJournal(journal.slice(1))).toThrow("record 0: the record's index is 1");
-    const renamed = journal.map((record) => (record.index === 2 ? { ...record, createdId: "9" } : record));
+    const renamed = journal.map((record) =>
+      record.index === 2 ? { ...record, createdId: "9" } : record,
+    );
     expect(() => replayJournal(renamed)).toThrow("the record made memory 9, replaying it made 1");
   });
 });

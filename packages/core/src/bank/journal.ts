@@ -41,7 +41,10 @@ export function parseJournal(text: string, source: string): readonly JournalReco
  * The bank after the first `upTo` records (default: all of them) of a journal.
  * @throws DataFormatError where records are missing or out of order; MemoryOperationError where one cannot be applied.
  */
-export function replayJournal(journal: readonly JournalRecord[], upTo = journal.length): MemoryBank {
+export function replayJournal(
+  journal: readonly JournalRecord[],
+  upTo = journal.length,
+): MemoryBank {
   const bank = createMemoryBank();
   for (const [position, record] of journal.slice(0, upTo).entries()) {
     if (record.index !== position) {

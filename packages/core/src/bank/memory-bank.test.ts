@@ -111,12 +111,18 @@ describe("applyOperations", () => {
     );
     expect(result.applied.map(({ operation }) => operation.kind)).toEqual(["DELETE", "ADD"]);
     expect(result.rejected).toEqual([
-      { operation: { kind: "DELETE", id: "0" }, reason: expect.stringContaining('"0" is not in the bank') },
+      {
+        operation: { kind: "DELETE", id: "0" },
+        reason: expect.stringContaining('"0" is not in the bank'),
+      },
     ]);
     expect(texts(bank)).toEqual(["cats"]);
   });
 
   it("does nothing for no operations", () => {
-    expect(applyOperations(bankOf("tea"), [], source("D1:2"))).toEqual({ applied: [], rejected: [] });
+    expect(applyOperations(bankOf("tea"), [], source("D1:2"))).toEqual({
+      applied: [],
+      rejected: [],
+    });
   });
 });

@@ -93,11 +93,17 @@ function applied(
         updatedAt: source.date,
         history: [...old.history, old.text],
       };
-      return { next: journalled({ ...state, entries: state.entries.set(old.id, entry) }, record), record };
+      return {
+        next: journalled({ ...state, entries: state.entries.set(old.id, entry) }, record),
+        record,
+      };
     }
     case "DELETE": {
       const old = requireEntry(state, operation.id, "DELETE");
-      return { next: journalled({ ...state, entries: state.entries.delete(old.id) }, record), record };
+      return {
+        next: journalled({ ...state, entries: state.entries.delete(old.id) }, record),
+        record,
+      };
     }
     case "NOOP":
       return { next: journalled(state, record), record };

@@ -58,7 +58,8 @@ export function createManagerAgent({
       ]);
       if (result?.status === "failed") return result;
       const raw = result?.completions[0]?.text;
-      if (raw === undefined) return { status: "failed", reason: "the generator gave no completion" };
+      if (raw === undefined)
+        return { status: "failed", reason: "the generator gave no completion" };
       const parsed = manager.parse(raw, shown);
       return parsed.status === "parsed"
         ? { status: "decided", operations: parsed.operations, raw }

@@ -10,10 +10,7 @@ const date = "1 May 2024";
 function bankOf(...facts: readonly (readonly [participant: string, text: string])[]): MemoryBank {
   const bank = createMemoryBank();
   for (const [participant, text] of facts) {
-    bank.apply(
-      { kind: "ADD", text },
-      { actor: "test", participant, sourceTurnIds: [], date },
-    );
+    bank.apply({ kind: "ADD", text }, { actor: "test", participant, sourceTurnIds: [], date });
   }
   return bank;
 }
@@ -114,7 +111,12 @@ describe("createManagerAgent", () => {
     const agent = createManagerAgent({ manager: manager(), generator, seed: 1 });
     const decisions = [];
     for (let call = 0; call < 4; call++) decisions.push(await agent.decide({ bank, fact, date }));
-    expect(decisions.map(({ status }) => status)).toEqual(["unparsable", "failed", "failed", "failed"]);
+    expect(decisions.map(({ status }) => status)).toEqual([
+      "unparsable",
+      "failed",
+      "failed",
+      "failed",
+    ]);
     expect(decisions[0]).toMatchObject({ raw: "Well, Leo likes pizza" });
     expect(decisions[1]).toEqual({ status: "failed", reason: "timeout" });
   });

@@ -84,7 +84,10 @@ export function parsePrompt(text: string, source: string): readonly ChatMessage[
   }
   const messages: ChatMessage[] = [];
   for (let index = 1; index < parts.length; index += 2) {
-    messages.push({ role: parseRole(parts[index], source), content: (parts[index + 1] ?? "").trim() });
+    messages.push({
+      role: parseRole(parts[index], source),
+      content: (parts[index + 1] ?? "").trim(),
+    });
   }
   return messages;
 }

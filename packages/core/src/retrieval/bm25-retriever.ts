@@ -53,7 +53,12 @@ export function computeBm25Scores(
 
 /** Lower-cased runs of letters, marks and digits of any script; no stemming, no stop words. */
 function splitTerms(text: string): readonly string[] {
-  return text.normalize("NFKC").toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+  return (
+    text
+      .normalize("NFKC")
+      .toLowerCase()
+      .match(/[\p{L}\p{M}\p{N}]+/gu) ?? []
+  );
 }
 
 function countTerms(terms: readonly string[]): ReadonlyMap<string, number> {

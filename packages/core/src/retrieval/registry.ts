@@ -22,6 +22,9 @@ export const retrievers = {
 export type RetrieverName = keyof typeof retrievers;
 
 /** @throws ConfigError where the retriever lacks what it needs. */
-export function createRetriever(name: RetrieverName, resources: RetrieverResources = {}): Retriever {
+export function createRetriever(
+  name: RetrieverName,
+  resources: RetrieverResources = {},
+): Retriever {
   return retrievers[name](resources);
 }

@@ -25,27 +25,30 @@ function angleModel(): EmbeddingModel & { readonly calls: string[][] } {
 
 const item = (text: string): { readonly text: string } => ({ text });
 
-describe.each(["dense", "bm25"] as const satisfies readonly RetrieverName[])("%s retriever", (name) => {
-  const retriever = createRetriever(name, { embeddingModel: angleModel() });
+describe.each(["dense", "bm25"] as const satisfies readonly RetrieverName[])(
+  "%s retriever",
+  (name) => {
+    const retriever = createRetriever(name, { embeddingModel: angleModel() });
 
-  it("has its registry name", () => {
-    expect(retriever.name).toBe(name);
-  });
+    it("has its registry name", () => {
+      expect(retriever.name).toBe(name);
+    });
 
-  it("returns the very items, at most count, ties in the order given", async () => {
-    const items = [item("tea 40"), item("tea 40"), item("tea 40")];
-    const ranked = await retriever.rank("tea 40", items, 2);
-    expect(ranked).toHaveLength(2);
-    expect(ranked[0]).toBe(items[0]);
-    expect(ranked[1]).toBe(items[1]);
-  });
+    it("returns the very items, at most count, ties in the order given", async () => {
+      const items = [item("tea 40"), item("tea 40"), item("tea 40")];
+      const ranked = await retriever.rank("tea 40", items, 2);
+      expect(ranked).toHaveLength(2);
+      expect(ranked[0]).toBe(items[0]);
+      expect(ranked[1]).toBe(items[1]);
+    });
 
-  it("takes no items, no count and no query words", async () => {
-    expect(await retriever.rank("tea", [], 3)).toEqual([]);
-    expect(await retriever.rank("tea", [item("tea")], 0)).toEqual([]);
-    expect(await retriever.rank("", [item("tea"), item("")], 5)).toHaveLength(2);
-  });
-});
+    it("takes no items, no count and no query words", async () => {
+      expect(await retriever.rank("tea", [], 3)).toEqual([]);
+      expect(await retriever.rank("tea", [item("tea")], 0)).toEqual([]);
+      expect(await retriever.rank("", [item("tea"), item("")], 5)).toHaveLength(2);
+    });
+  },
+);
 
 describe("dense retriever", () => {
   it("ranks by cosine", async () => {
@@ -71,7 +74,8 @@ describe("dense retriever", () => {
     let failures = 1;
     const retriever = createDenseRetriever({
       ...model,
-      embed: (texts) => (failures-- > 0 ? Promise.reject(new Error("server is away")) : model.embed(texts)),
+      embed: (texts) =>
+        failures-- > 0 ? Promise.reject(new Error("server is away")) : model.embed(texts),
     });
     await expect(retriever.rank("q 1", [item("a 1")], 1)).rejects.toThrow("server is away");
     expect(await retriever.rank("q 1", [item("a 1")], 1)).toHaveLength(1);
@@ -147,11 +151,16 @@ describe("topMemories", () => {
     expect(ids(overall)).toEqual(["4", "0", "2"]);
     const each = await topMemories(retriever, "tea", entries, { mode: "perParticipant", count: 1 });
     expect(ids(each)).toEqual(["4", "2"]);
-    expect(await topMemories(retriever, "tea", [], { mode: "perParticipant", count: 30 })).toEqual([]);
+    expect(await topMemories(retriever, "tea", [], { mode: "perParticipant", count: 30 })).toEqual(
+      [],
+    );
   });
 
   it("can be put back into bank order", async () => {
-    const best = await topMemories(createBm25Retriever(), "tea", entries, { mode: "overall", count: 3 });
+    const best = await topMemories(createBm25Retriever(), "tea", entries, {
+      mode: "overall",
+      count: 3,
+    });
     expect(ids(inBankOrder(best, entries))).toEqual(["0", "2", "4"]);
   });
 });

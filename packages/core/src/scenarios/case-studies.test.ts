@@ -51,7 +51,10 @@ const kinds = (result: AppliedOperations): readonly MemoryOperationKind[] =>
 
 /** What a question finds: the texts, and the turns that they stem from. */
 async function find(bank: MemoryBank, question: string) {
-  const found = await topMemories(retriever, question, bank.entries(), { mode: "overall", count: 2 });
+  const found = await topMemories(retriever, question, bank.entries(), {
+    mode: "overall",
+    count: 2,
+  });
   return {
     text: found.map(({ text }) => text).join("\n"),
     turnIds: found.flatMap(({ sourceTurnIds }) => sourceTurnIds),
@@ -194,7 +197,8 @@ describe("by the beach, or in the mountains?", () => {
     const bank = createMemoryBank();
     for (const participant of ["John", "Maria"]) {
       for (let index = 0; index < 40; index++) {
-        const own = participant === "John" && index % 20 === 7 ? beach[(index - 7) / 20] : undefined;
+        const own =
+          participant === "John" && index % 20 === 7 ? beach[(index - 7) / 20] : undefined;
         const text =
           own ??
           (index === 3
@@ -217,10 +221,16 @@ describe("by the beach, or in the mountains?", () => {
     const agent = createAnswerAgent({ variant: "distill" });
     const messages = agent.prompt({
       question,
-      memories: found.map(({ text, participant, updatedAt }) => ({ text, participant, date: updatedAt })),
+      memories: found.map(({ text, participant, updatedAt }) => ({
+        text,
+        participant,
+        date: updatedAt,
+      })),
     });
     const lines = messages.at(-1)?.content.split("\n") ?? [];
-    const numbers = beach.map((text) => /^\d+/.exec(lines.find((line) => line.endsWith(text)) ?? "")?.[0]);
+    const numbers = beach.map(
+      (text) => /^\d+/.exec(lines.find((line) => line.endsWith(text)) ?? "")?.[0],
+    );
     expect(numbers.every((number) => number !== undefined)).toBe(true);
 
     const reply = beach.map((text, index) => `- ${numbers[index]}: ${text}`).join("\n");

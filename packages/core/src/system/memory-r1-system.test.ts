@@ -1,6 +1,10 @@
 import { type ExtractedFact, ModelCallError } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import { addEverythingManager, type ManagerAgent, type ManagerDecision } from "../manager/manager-agent.ts";
+import {
+  addEverythingManager,
+  type ManagerAgent,
+  type ManagerDecision,
+} from "../manager/manager-agent.ts";
 import { createBm25Retriever } from "../retrieval/bm25-retriever.ts";
 import { createMemoryR1System, type MemoryR1Session } from "./memory-r1-system.ts";
 
@@ -26,7 +30,8 @@ function scriptedAgent(...decisions: readonly ManagerDecision[]): ManagerAgent {
   const left = [...decisions];
   return {
     name: "scripted",
-    decide: () => Promise.resolve(left.shift() ?? { status: "failed", reason: "no more decisions" }),
+    decide: () =>
+      Promise.resolve(left.shift() ?? { status: "failed", reason: "no more decisions" }),
   };
 }
 
@@ -69,7 +74,12 @@ describe("memory-r1 system", () => {
       unparsable: 1,
       rejected: 1,
     });
-    expect(opened.bank().journal().map(({ source }) => source.actor)).toEqual(["scripted", "scripted"]);
+    expect(
+      opened
+        .bank()
+        .journal()
+        .map(({ source }) => source.actor),
+    ).toEqual(["scripted", "scripted"]);
   });
 
   it("stops where the model gave no reply: a fact is not dropped", async () => {

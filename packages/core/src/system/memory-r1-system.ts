@@ -81,7 +81,9 @@ function openSession({ agent, retriever, selection }: MemoryR1SystemOptions): Me
         });
         rejected += result.rejected.length;
         for (const kind of memoryOperationKinds) {
-          operations[kind] += result.applied.filter(({ operation }) => operation.kind === kind).length;
+          operations[kind] += result.applied.filter(
+            ({ operation }) => operation.kind === kind,
+          ).length;
         }
       }
     },

@@ -57,7 +57,7 @@ class LoraLinear(nn.Module):
         pair = self.active
         if pair is None:
             return nn.functional.linear(inputs, self.base.weight, self.base.bias)
-        output: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # torch.autograd.Function.apply has no types
+        output: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
             inputs, pair.down, pair.up, self.base.weight, self.base.bias, pair.scale
         )
         return output
@@ -136,7 +136,9 @@ class AdapterLayout:
         return self.lora.alpha / self.lora.rank
 
 
-def select_modules(linears: Mapping[str, LoraLinear], head_name: str, lora: LoraConfig) -> list[str]:
+def select_modules(
+    linears: Mapping[str, LoraLinear], head_name: str, lora: LoraConfig
+) -> list[str]:
     """The layers that `lora` trains: attention, MLP and unembedding, told apart by their names."""
     selected = []
     for name in linears:
@@ -252,7 +254,9 @@ def save_adapter(
     for slot in layout.slots:
         tensor = flat[slot.offset : slot.offset + slot.size].view(slot.shape).detach().cpu().clone()
         if slot.name == VALUE_HEAD:
-            safetensors.torch.save_file({VALUE_HEAD: tensor}, directory / f"{VALUE_HEAD}.safetensors")
+            safetensors.torch.save_file(
+                {VALUE_HEAD: tensor}, directory / f"{VALUE_HEAD}.safetensors"
+            )
         else:
             tensors[f"{_PEFT_PREFIX}{slot.name}.weight"] = tensor
     safetensors.torch.save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
@@ -282,7 +286,9 @@ def load_adapter(
     layout = plan_adapter(linears, modules, lora, None if head is None else head.shape[-1])
     flat = torch.empty(layout.size, dtype=dtype, device=device)
     for slot in layout.slots:
-        source = head if slot.name == VALUE_HEAD else tensors.get(f"{_PEFT_PREFIX}{slot.name}.weight")
+        source = (
+            head if slot.name == VALUE_HEAD else tensors.get(f"{_PEFT_PREFIX}{slot.name}.weight")
+        )
         if source is None or tuple(source.shape) != slot.shape:
             found = None if source is None else tuple(source.shape)
             raise EngineError(

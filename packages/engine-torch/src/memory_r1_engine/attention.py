@@ -120,8 +120,7 @@ class TreeAttention:
     ) -> torch.Tensor:
         if self._sink is not None:
             self._sink.store(layer, key, value)
-        output: torch.Tensor = _BlockAttention.apply(query, key, value, self._blocks, scale)  # type: ignore[no-untyped-call]  # torch.autograd.Function.apply has no types
-        return output
+        return _BlockAttention.apply(query, key, value, self._blocks, scale)  # type: ignore[no-any-return, no-untyped-call]  # untyped in torch
 
 
 class KeyValueSink(Protocol):
@@ -139,7 +138,8 @@ def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
 def _fold_queries(tensor: torch.Tensor, groups: int, start: int, stop: int) -> torch.Tensor:
     """heads x tokens x size -> key heads x (group members * tokens) x size: a key head serves its group at once."""
     part = tensor[:, start:stop]
-    return part.unflatten(0, (groups, -1)).reshape(groups, -1, part.shape[-1])
+    # (heads, tokens, size) is grouped by key head, so this only joins a group's members.
+    return part.reshape(groups, -1, part.shape[-1])
 
 
 def _score_block(
@@ -213,7 +213,7 @@ class _BlockAttention(torch.autograd.Function):
             score_gradient = torch.bmm(block_gradient, values.transpose(1, 2))
             score_gradient = score_gradient.sub_(correction).mul_(probabilities).mul_(ctx.scale)
             own_query_gradient = torch.bmm(score_gradient, keys)
-            target = query_gradient[:, start:stop].unflatten(0, (groups, -1))
+            target = query_gradient[:, start:stop]
             target.copy_(own_query_gradient.view(target.shape))
             own_key_gradient = torch.bmm(score_gradient.transpose(1, 2), folded)
             offset = 0

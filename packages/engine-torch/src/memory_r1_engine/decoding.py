@@ -123,7 +123,7 @@ class _TreeDecoding:
         prompts, groups, longest, size = prompt_keys.shape
         sequences = query.shape[1]
         # sequences x key heads x group members x size
-        grouped = query.unflatten(0, (groups, -1)).permute(2, 0, 1, 3)
+        grouped = query.reshape(groups, -1, sequences, size).permute(2, 0, 1, 3)
         members = grouped.shape[2]
 
         folded = self._to_grid(grouped).permute(0, 2, 1, 3, 4)
@@ -190,7 +190,7 @@ class _TreeDecoding:
             grid = tensor.new_zeros(cells, *tensor.shape[1:])
             grid[self._slots] = tensor
             tensor = grid
-        return tensor.unflatten(0, (len(self._lengths), self._columns))
+        return tensor.reshape(len(self._lengths), self._columns, *tensor.shape[1:])
 
     def _from_grid(self, grid: torch.Tensor) -> torch.Tensor:
         """prompts x columns x ... -> sequences x ..."""
@@ -237,9 +237,7 @@ class _CacheDecoding:
         last = self._model.max_context_length - 1
         for owner in sorted(set(self._owners)):
             column = [
-                [token]
-                for token, other in zip(tokens, self._owners, strict=True)
-                if other == owner
+                [token] for token, other in zip(tokens, self._owners, strict=True) if other == owner
             ]
             position = min(self._lengths[owner], last)
             parts.append(self._model.run_cached(column, position, self._caches[owner])[:, 0])

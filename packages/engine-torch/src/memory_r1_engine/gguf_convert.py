@@ -77,8 +77,9 @@ def convert(source: Path, target: Path) -> None:
             raise ConversionError(
                 "the GGUF file scales its rotary embedding, which is not supported"
             )
+        name = _weight_name(tensor.name)
         values = dequantize(tensor.data, tensor.tensor_type).astype(numpy.float32, copy=False)
-        weights[_weight_name(tensor.name)] = _restore_order(tensor.name, values, config)
+        weights[name] = _restore_order(tensor.name, values, config)
     save_file(weights, str(target / "model.safetensors"), metadata={"format": "pt"})
     _write_json(target / "config.json", config)
     _write_json(

@@ -68,7 +68,9 @@ class LanguageModel:
     def run_row(self, row: PackedRow, sink: KeyValueSink | None = None) -> torch.Tensor:
         """Final hidden states of a row's nodes, nodes x hidden size."""
         if self.supports_packing:
-            return self.run_attention(row.tokens, row.positions, TreeAttention(row, self.device, sink))
+            return self.run_attention(
+                row.tokens, row.positions, TreeAttention(row, self.device, sink)
+            )
         if len(row.members) != 1 or sink is not None:
             raise AssertionError("a model without packing runs one sequence a row")
         return self._run(row.tokens, row.positions, nullcontext())
@@ -141,9 +143,7 @@ class LanguageModel:
                 self.model.set_attn_implementation(IMPLEMENTATION)
                 (row,) = pack_sequences([first, second], 64)
                 packed = self.compute_logits(
-                    self.run_attention(
-                        row.tokens, row.positions, TreeAttention(row, self.device)
-                    )
+                    self.run_attention(row.tokens, row.positions, TreeAttention(row, self.device))
                 )
                 members = sorted(row.members, key=lambda member: member.index)
                 if any(
@@ -191,9 +191,7 @@ def _collect_eos(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _wrap_linears(
-    model: PreTrainedModel, head: nn.Linear
-) -> tuple[dict[str, LoraLinear], str]:
+def _wrap_linears(model: PreTrainedModel, head: nn.Linear) -> tuple[dict[str, LoraLinear], str]:
     """Replace every linear layer by one that can carry an adapter; by name, the output layer's name apart."""
     wrapped: dict[str, LoraLinear] = {}
     head_name = ""

@@ -17,7 +17,7 @@ class FrozenRmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = _RmsNormFunction.apply(  # type: ignore[no-untyped-call]  # torch.autograd.Function.apply has no types
+        output: torch.Tensor = _RmsNormFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
             hidden_states, self.weight, self.eps
         )
         return output

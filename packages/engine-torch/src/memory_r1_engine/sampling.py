@@ -240,9 +240,7 @@ def _score_prompt(
     for start in range(0, len(prompt) - 1, chunk):
         stop = min(start + chunk, len(prompt) - 1)
         logits = language_model.compute_logits(hidden[start:stop])
-        logprobs = normalise_logits(
-            logits.to(language_model.logit_dtype), [None] * (stop - start)
-        )
+        logprobs = normalise_logits(logits.to(language_model.logit_dtype), [None] * (stop - start))
         targets = torch.tensor(prompt[start + 1 : stop + 1], device=logprobs.device)
         scores.extend(logprobs.gather(1, targets[:, None]).squeeze(1).tolist())
     return scores
@@ -297,9 +295,7 @@ def draw_tokens(
         weights = torch.softmax(weights / scale[:, None], dim=-1)
     else:
         weights = weights.exp()
-    cut = [
-        place for place, row in enumerate(drawn) if top_ks[row] != -1 or top_ps[row] < 1
-    ]
+    cut = [place for place, row in enumerate(drawn) if top_ks[row] != -1 or top_ps[row] < 1]
     if cut:
         rows = torch.tensor(cut, device=device)
         weights[rows] = _cut_tail(
@@ -307,9 +303,7 @@ def draw_tokens(
             [top_ks[drawn[place]] for place in cut],
             [top_ps[drawn[place]] for place in cut],
         )
-    heights = torch.tensor(
-        [uniforms[row] for row in drawn], dtype=torch.float64, device=device
-    )
+    heights = torch.tensor([uniforms[row] for row in drawn], dtype=torch.float64, device=device)
     tokens[index] = _invert(weights, heights)
     return tokens
 

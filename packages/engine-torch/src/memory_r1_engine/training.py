@@ -261,9 +261,7 @@ class _TrainingCall:
             for entry in entries:
                 source: tuple[float, ...] | None = getattr(self._data[entry.datum], field)
                 values.append(default if source is None else source[entry.element])
-            return torch.tensor(
-                values, dtype=self._model.logit_dtype, device=self._model.device
-            )
+            return torch.tensor(values, dtype=self._model.logit_dtype, device=self._model.device)
 
         return LossInputs(
             weights=collect("weights", 1.0),
@@ -366,9 +364,7 @@ def _prepare_datum(
         if datum.weights is not None:
             skipped = datum.weights[element] == 0
         else:
-            skipped = (
-                in_prompt and datum.advantages is not None and datum.advantages[element] == 0
-            )
+            skipped = in_prompt and datum.advantages is not None and datum.advantages[element] == 0
         if not skipped:
             mask = None if masks is None or in_prompt else masks[position + 1 - prompt_length]
             entries.append(_Entry(index, element, position, target, mask))

@@ -18,7 +18,9 @@ const casesSchema = z.object({
     advantages: matrix,
   }),
 });
-const goldenSchema = z.object({ cases: z.intersection(casesSchema, z.record(z.string(), z.unknown())) });
+const goldenSchema = z.object({
+  cases: z.intersection(casesSchema, z.record(z.string(), z.unknown())),
+});
 
 export const goldenMissing = !existsSync(path);
 export const goldenNote = goldenMissing ? " (skipped: ../shared/golden is not there)" : "";

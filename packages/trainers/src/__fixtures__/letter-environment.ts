@@ -41,11 +41,14 @@ export function createLetterEnvironment(
     },
     async rewards(episodes) {
       return episodes.map((episode) => {
-        const right = [...episode.task.letters].filter(
+        const right = Array.from(episode.task.letters).filter(
           (letter, position) => episode.written[position] === letter,
         ).length;
         return {
-          reward: options.reward === undefined ? right / episode.task.letters.length : options.reward(episode),
+          reward:
+            options.reward === undefined
+              ? right / episode.task.letters.length
+              : options.reward(episode),
           metrics: { right, written: episode.written.length },
         };
       });

@@ -1,4 +1,9 @@
-import { createRandom, parseJson, type GenerateRequest, type GenerateResult } from "@memory-r1/spec";
+import {
+  createRandom,
+  parseJson,
+  type GenerateRequest,
+  type GenerateResult,
+} from "@memory-r1/spec";
 import { z } from "zod";
 import type { Decision, TrainingSequence } from "../datums.ts";
 import type { PolicyEngine } from "../policy-engine.ts";
@@ -66,7 +71,8 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
   const zeros = (): number[] => letters.map(() => 0);
   const keyOf = (prompt: readonly number[], prefix: readonly number[]): string =>
     `${prompt.join(",")}|${prefix.join(",")}`;
-  const encode = (text: string): number[] => [...text].map((letter) => letter.codePointAt(0) ?? 0);
+  const encode = (text: string): number[] =>
+    Array.from(text, (letter) => letter.codePointAt(0) ?? 0);
   const encodeRequest = (request: GenerateRequest): number[] =>
     encode(request.messages.map((message) => message.content).join("\n"));
   const logProbsIn = (table: Map<string, Row>, key: string): number[] => {
@@ -119,8 +125,7 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
         logProbsIn(rows, keyOf(encode(prompt), []))[letters.findIndex((one) => one === letter)] ??
           Number.NaN,
       ),
-    gradient: (prompt, prefix, token) =>
-      gradients.get(keyOf(encode(prompt), prefix))?.[token] ?? 0,
+    gradient: (prompt, prefix, token) => gradients.get(keyOf(encode(prompt), prefix))?.[token] ?? 0,
     nudge(prompt, prefix, token, delta) {
       const row = rowOf(keyOf(encode(prompt), prefix));
       row.logits = row.logits.map((logit, index) => (index === token ? logit + delta : logit));
@@ -169,10 +174,16 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
         entropies: sequences.map((sequence) =>
           sequence.completionTokens.map((_, position) => {
             const key = keyOf(sequence.promptTokens, sequence.completionTokens.slice(0, position));
-            return -logProbsIn(rows, key).reduce((sum, logProb) => sum + Math.exp(logProb) * logProb, 0);
+            return -logProbsIn(rows, key).reduce(
+              (sum, logProb) => sum + Math.exp(logProb) * logProb,
+              0,
+            );
           }),
         ),
-        tokensComputed: sequences.reduce((sum, sequence) => sum + sequence.completionTokens.length, 0),
+        tokensComputed: sequences.reduce(
+          (sum, sequence) => sum + sequence.completionTokens.length,
+          0,
+        ),
       };
     },
     async optimStep(adam) {
@@ -188,7 +199,8 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
           row.mean[k] = mean;
           row.square[k] = square;
           const step =
-            mean / (1 - adam.beta1 ** optimizerSteps) /
+            mean /
+            (1 - adam.beta1 ** optimizerSteps) /
             (Math.sqrt(square / (1 - adam.beta2 ** optimizerSteps)) + adam.eps);
           row.logits[k] = (row.logits[k] ?? 0) - adam.learning_rate * step;
         }
@@ -211,10 +223,6 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     async saveSamplerWeights(name) {
       options.onCall?.("saveSamplerWeights");
       return save(`sampler/${name}`);
-    },
-    async loadSamplerWeights(path) {
-      rows = new Map(parseJson(storage.get(path) ?? "", stateSchema, path).rows);
-      optimizerSteps = 0;
     },
     async loadSamplerWeights(path) {
       const state = parseJson(storage.get(path) ?? "", stateSchema, path);

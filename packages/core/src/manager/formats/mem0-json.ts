@@ -98,8 +98,17 @@ function replyJsonSchema(shownCount: number): object {
 }
 
 /** Keys in the contract's order: id, text, event, old_memory. A grammar fixes the order in which they are written. */
-function event(name: string, ids: readonly string[], fields: Readonly<Record<string, object>>): object {
+function event(
+  name: string,
+  ids: readonly string[],
+  fields: Readonly<Record<string, object>>,
+): object {
   const { text, ...rest } = fields;
   const properties = { id: { enum: ids }, text, event: { const: name }, ...rest };
-  return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
+  return {
+    type: "object",
+    properties,
+    required: Object.keys(properties),
+    additionalProperties: false,
+  };
 }

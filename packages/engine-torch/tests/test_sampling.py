@@ -1,0 +1,265 @@
+"""Sampled sequences against transformers, against the trainer, and against themselves in other company."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from helpers import build_tokens, create_random_model
+from memory_r1_engine.core import TorchEngine
+from memory_r1_engine.sampling import draw_tokens
+from memory_r1_engine.types import Constraint, Datum, EngineError, SampleJob, SampleResult
+
+REGEX = Constraint("regex", r"(ADD|NOOP|UPDATE [0-9]{1,2}): [a-z ]{2,12}")
+
+
+def build_jobs(**changes: object) -> list[SampleJob]:
+    """Prompts of unequal length, two with a common start, unequal numbers of samples and of tokens."""
+    generator = random.Random(11)
+    stem = build_tokens(generator, 30)
+    prompts = [
+        stem + build_tokens(generator, 5),
+        stem + build_tokens(generator, 17),
+        build_tokens(generator, 3),
+        build_tokens(generator, 41),
+    ]
+    jobs = [
+        SampleJob(prompt, num_samples=1 + index % 3, max_tokens=6 + 9 * index, seed=100 + index)
+        for index, prompt in enumerate(prompts)
+    ]
+    return [dataclasses.replace(job, **changes) for job in jobs]  # type: ignore[arg-type]  # fields by name
+
+
+def assert_close(found: SampleResult, expected: SampleResult) -> None:
+    assert [one.tokens for one in found.sequences] == [one.tokens for one in expected.sequences]
+    for one, other in zip(found.sequences, expected.sequences, strict=True):
+        assert one.stop_reason == other.stop_reason
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def to_datum(job: SampleJob, tokens: list[int]) -> Datum:
+    completion = tuple(tokens)
+    chunks = (job.tokens, completion[:-1]) if len(completion) > 1 else (job.tokens,)
+    return Datum(chunks, completion, constraint=job.constraint)
+
+
+def test_greedy_equals_transformers(engine: TorchEngine, tiny_model_directory: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    jobs = build_jobs(temperature=0.0, num_samples=1)
+    for job, result in zip(jobs, engine.sample(jobs), strict=True):
+        generated = model.generate(
+            torch.tensor([job.tokens]), max_new_tokens=job.max_tokens, do_sample=False
+        )
+        assert result.sequences[0].tokens == generated[0, len(job.tokens) :].tolist()
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gpt-neox", "windowed"])
+def test_greedy_equals_transformers_elsewhere(
+    other_model_directories: dict[str, Path], name: str
+) -> None:
+    directory = other_model_directories[name]
+    test_greedy_equals_transformers(TorchEngine(directory, threads=1), directory)
+
+
+@pytest.mark.parametrize("constraint", [None, REGEX])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_the_trainer_agrees_with_the_sampler(
+    engine: TorchEngine, constraint: Constraint | None, adapter: bool
+) -> None:
+    model_id = f"agree-{constraint is None}-{adapter}"
+    create_random_model(engine, model_id)
+    snapshot = engine.create_snapshot(model_id)
+    jobs = build_jobs(constraint=constraint, snapshot=snapshot)
+    results = engine.sample(jobs)
+    pairs = [
+        (job, sequence)
+        for job, result in zip(jobs, results, strict=True)
+        for sequence in result.sequences
+    ]
+    data = [to_datum(job, sequence.tokens) for job, sequence in pairs]
+    outputs = engine.forward(model_id, data, "cross_entropy").outputs
+    for (_, sequence), output in zip(pairs, outputs, strict=True):
+        assert sequence.logprobs == pytest.approx(output.logprobs, abs=1e-4)
+    assert len({tuple(sequence.tokens) for _, sequence in pairs}) > 5
+
+
+@pytest.mark.parametrize("constraint", [None, REGEX])
+def test_a_job_alone_equals_the_job_in_a_batch(
+    engine: TorchEngine, constraint: Constraint | None
+) -> None:
+    jobs = build_jobs(constraint=constraint)
+    together = engine.sample(jobs)
+    for job, result in zip(jobs, together, strict=True):
+        assert_close(engine.sample([job])[0], result)
+    reordered = engine.sample(jobs[::-1])[::-1]
+    assert reordered == together
+
+
+def test_a_small_cache_splits_the_batch(tiny_model_directory: Path, engine: TorchEngine) -> None:
+    # 3 layers * 2 * 2 heads * 16 * 4 bytes = 768 bytes a token; 100 tokens hold one or two sequences.
+    small = TorchEngine(tiny_model_directory, threads=1, cache_bytes=768 * 100)
+    jobs = build_jobs()
+    for found, expected in zip(small.sample(jobs), engine.sample(jobs), strict=True):
+        assert_close(found, expected)
+
+
+def test_separate_rows_sample_the_same(tiny_model_directory: Path, engine: TorchEngine) -> None:
+    separate = TorchEngine(tiny_model_directory, threads=1, shared_prefix_packing=False)
+    jobs = build_jobs(prompt_logprobs=True)
+    for found, expected in zip(separate.sample(jobs), engine.sample(jobs), strict=True):
+        assert_close(found, expected)
+        assert (found.prompt_logprobs or [])[1:] == pytest.approx(
+            (expected.prompt_logprobs or [])[1:], abs=1e-4
+        )
+
+
+def test_the_same_call_twice_is_identical(engine: TorchEngine) -> None:
+    jobs = build_jobs()
+    assert engine.sample(jobs) == engine.sample(jobs)
+
+
+def test_seeds_and_samples_differ(engine: TorchEngine) -> None:
+    (job, *_) = build_jobs(num_samples=4, max_tokens=12)
+    first = engine.sample([job])[0].sequences
+    second = engine.sample([dataclasses.replace(job, seed=job.seed + 1)])[0].sequences
+    assert len({tuple(sequence.tokens) for sequence in (*first, *second)}) == 8
+    # More samples of the same seed extend the list.
+    more = engine.sample([dataclasses.replace(job, num_samples=6)])[0].sequences
+    assert [one.tokens for one in more[:4]] == [one.tokens for one in first]
+
+
+def test_stop_tokens(engine: TorchEngine) -> None:
+    (job, *_) = build_jobs(num_samples=1, max_tokens=20)
+    (free,) = engine.sample([job])[0].sequences
+    assert free.stop_reason == "length"
+    assert len(free.tokens) == 20
+    stop = free.tokens[7]
+    (stopped,) = engine.sample([dataclasses.replace(job, stop=(stop,))])[0].sequences
+    assert stopped.tokens == free.tokens[: free.tokens.index(stop) + 1]
+    assert stopped.stop_reason == "stop"
+
+
+def test_a_constraint_ends_with_the_end_token(engine: TorchEngine) -> None:
+    jobs = build_jobs(constraint=REGEX, max_tokens=60, num_samples=5)
+    for result in engine.sample(jobs):
+        for sequence in result.sequences:
+            assert sequence.stop_reason == "stop"
+            assert sequence.tokens[-1] in engine.eos_token_ids
+            text = engine.tokenizer.decode(sequence.tokens[:-1])
+            assert text.split(":")[0].split(" ")[0] in {"ADD", "NOOP", "UPDATE"}
+
+
+def test_one_token_completions(engine: TorchEngine) -> None:
+    for result in engine.sample(build_jobs(max_tokens=1)):
+        assert all(len(sequence.tokens) == 1 for sequence in result.sequences)
+
+
+def test_long_completions_outgrow_the_first_buffer(
+    engine: TorchEngine, tiny_model_directory: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    (job, *_) = build_jobs(temperature=0.0, num_samples=1, max_tokens=150)
+    generated = model.generate(torch.tensor([job.tokens]), max_new_tokens=150, do_sample=False)
+    found = engine.sample([job])[0].sequences[0].tokens
+    assert found == generated[0, len(job.tokens) :].tolist()
+
+
+def test_prompt_logprobs_equal_transformers(
+    engine: TorchEngine, tiny_model_directory: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    jobs = build_jobs(prompt_logprobs=True)
+    jobs.append(SampleJob((9,), 1, 1, prompt_logprobs=True))
+    for job, result in zip(jobs, engine.sample(jobs), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([job.tokens])).logits[0, :-1]
+        targets = torch.tensor(job.tokens[1:], dtype=torch.long)
+        expected = logits.log_softmax(-1).gather(1, targets[:, None]).squeeze(1).tolist()
+        assert result.prompt_logprobs is not None
+        assert result.prompt_logprobs[0] is None
+        assert result.prompt_logprobs[1:] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_base_ignores_adapters(tiny_model_directory: Path, engine: TorchEngine) -> None:
+    jobs = build_jobs()
+    expected = TorchEngine(tiny_model_directory, threads=1).sample(jobs)
+    create_random_model(engine, "beside")
+    snapshot = engine.create_snapshot("beside")
+    mixed = [*jobs, *(dataclasses.replace(job, snapshot=snapshot) for job in jobs)]
+    results = engine.sample(mixed)
+    assert results[: len(jobs)] == expected
+    assert results[len(jobs) :] != expected
+
+
+def draw(weights: list[float], uniforms: list[float], **settings: float) -> list[int]:
+    count = len(uniforms)
+    rows = torch.tensor([weights] * count, dtype=torch.float64)
+    return draw_tokens(
+        (rows / rows.sum(-1, keepdim=True)).log(),
+        temperatures=[settings.get("temperature", 1.0)] * count,
+        top_ks=[int(settings.get("top_k", -1))] * count,
+        top_ps=[settings.get("top_p", 1.0)] * count,
+        uniforms=uniforms,
+    ).tolist()
+
+
+def test_drawing_inverts_the_distribution_by_hand() -> None:
+    # Running sums 0.1, 0.1, 0.6, 1.0: a token of probability 0 is never drawn.
+    uniforms = [0.0, 0.09, 0.11, 0.59, 0.61, 0.999999999999]
+    assert draw([1, 0, 5, 4], uniforms) == [0, 0, 2, 2, 3, 3]
+    assert draw([1, 0, 5, 4], uniforms, temperature=0) == [2] * 6
+    # Temperature 0.5 squares: 1, 25, 16 of 42.
+    assert draw([1, 0, 5, 4], [0.02, 0.03, 0.61, 0.63], temperature=0.5) == [0, 2, 2, 3]
+
+
+def test_top_k_and_top_p_by_hand() -> None:
+    # top_k 2 leaves 5 and 4 (of 9), in the order of ids.
+    assert draw([1, 0, 5, 4], [0.0, 0.55, 0.56], top_k=2) == [2, 2, 3]
+    # top_p 0.5 needs the 5 only; 0.51 the 4 as well.
+    assert draw([1, 0, 5, 4], [0.0, 0.99], top_p=0.5) == [2, 2]
+    assert draw([1, 0, 5, 4], [0.0, 0.99], top_p=0.51) == [2, 3]
+
+
+def test_drawing_over_several_blocks_matches_frequencies() -> None:
+    size = 1000
+    weights = torch.rand(size, generator=torch.Generator().manual_seed(0)) ** 4
+    cumulative = (weights.double() / weights.double().sum()).cumsum(0)
+    uniforms = torch.rand(500, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = torch.searchsorted(cumulative, uniforms, right=True).tolist()
+    found = draw(weights.double().tolist(), uniforms.tolist())
+    assert found == expected
+    assert len(Counter(found)) > 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": ()}, "prompt is empty"),
+        ({"tokens": (1, 384)}, r"prompt\[1\] is token 384"),
+        ({"tokens": (5,) * 510}, "exceed the model's context of 512"),
+        ({"num_samples": 0}, "num_samples is 0"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"temperature": -0.1}, "temperature is -0.1"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"top_p": 0.0}, "top_p is 0"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"constraint": Constraint("regex", "(")}, "invalid regex"),
+        ({"snapshot": "gone"}, "unknown snapshot gone"),
+    ],
+)
+def test_bad_jobs(engine: TorchEngine, changes: dict[str, object], message: str) -> None:
+    job = dataclasses.replace(SampleJob((5, 6), 1, 4), **changes)  # type: ignore[arg-type]  # fields by name
+    with pytest.raises(EngineError, match=message) as caught:
+        engine.sample([SampleJob((5,), 1, 1), job])
+    assert caught.value.status == (404 if "snapshot" in changes else 400)
+
+
+def test_no_jobs(engine: TorchEngine) -> None:
+    with pytest.raises(EngineError, match="no sample jobs"):
+        engine.sample([])

@@ -1,0 +1,1 @@
+export { describeEngineConformance, type ConformanceSubject } from "./conformance.ts";
