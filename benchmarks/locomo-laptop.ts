@@ -23,11 +23,11 @@ export const experiment = defineExperiment({
     {
       name: "memory-manager",
       agent: "manager",
-      steps: 10,
+      steps: 15,
       tasksPerStep: 6,
-      learningRate: 1.5e-4,
+      learningRate: 2e-4,
       validateEvery: 5,
-      checkpointEvery: 2,
+      checkpointEvery: 5,
     },
     {
       name: "answer-agent",

@@ -10,14 +10,21 @@ import { runCommand } from "./run-command.ts";
 /** The Python package of this repository; its tools read their settings there. */
 export const pythonPackageDirectory = join(repositoryRoot, "packages", "engine-torch");
 
+/** Where everything is there already, there is nothing to say. */
+const quietMs = 2000;
+
 /**
  * Makes the engine ready (environment and models) and adds what its developers need: pytest, ruff, mypy.
  * Minutes the first time, under a second afterwards.
- * @param report takes one line of progress.
+ * @param write takes one line of progress.
  * @returns the path of the environment's Python.
  * @throws ConfigError whose message names the fix.
  */
-export async function preparePython(report: (line: string) => void): Promise<string> {
+export async function preparePython(write: (line: string) => void): Promise<string> {
+  const startMs = performance.now();
+  const report = (line: string): void => {
+    if (performance.now() - startMs > quietMs) write(line);
+  };
   const { python, environmentDirectory } = await prepareEngine({
     logger: { info: report, warn: report },
     onProgress: ({ message }) => {

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { arch, platform } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { ConfigError, type Logger } from "@memory-r1/spec";
 import { lock } from "proper-lockfile";
-import { $ } from "zx";
+import { readOptional } from "./files.ts";
 import type { OnSetupProgress } from "./progress.ts";
 import type { PythonInterpreter } from "./python.ts";
+import { lastLines, runCommand } from "./run-command.ts";
 
 /** A virtual environment with everything of requirements.txt. */
 export interface PythonEnvironment {
@@ -27,8 +27,6 @@ export interface EnvironmentOptions {
 
 /** Written last: a folder without it is what an interrupted installation left. */
 const markerName = "installed.json";
-
-const tailLines = 15;
 
 /** Where the environment of a requirements file lies: one for each content, Python version and platform. */
 export async function locateEnvironment(
@@ -56,22 +54,12 @@ export async function locateEnvironment(
   return { directory, python, requirements, marker: join(directory, markerName) };
 }
 
-async function fileExists(file: string): Promise<boolean> {
-  try {
-    await readFile(file);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
-    throw error;
-  }
-}
-
 /** Whether the environment is complete. A file check: no Python is started. */
 export async function isEnvironmentInstalled(
   options: Pick<EnvironmentOptions, "cacheDirectory" | "engineDirectory" | "interpreter">,
 ): Promise<boolean> {
   const { marker } = await locateEnvironment(options);
-  return fileExists(marker);
+  return (await readOptional(marker)) !== undefined;
 }
 
 /** Makes a folder, with an error that the user can act on. */
@@ -87,25 +75,6 @@ export async function makeCacheFolder(directory: string): Promise<void> {
   }
 }
 
-/** Runs a set-up command line by line. Returns the exit code and the last lines of what it said. */
-async function runLogged(
-  command: readonly [string, ...string[]],
-  signal: AbortSignal | undefined,
-  onLine: (line: string) => void,
-): Promise<{ readonly exitCode: number | null; readonly tail: string }> {
-  const running = $({ quiet: true, nothrow: true, ...(signal ? { signal } : {}) })`${command} 2>&1`;
-  const tail: string[] = [];
-  for await (const line of createInterface({ input: running.stdout })) {
-    if (line.trim() === "") continue;
-    tail.push(line);
-    if (tail.length > tailLines) tail.shift();
-    onLine(line.trim());
-  }
-  const { exitCode } = await running;
-  signal?.throwIfAborted();
-  return { exitCode, tail: tail.join("\n") };
-}
-
 /** The part of a pip line that tells a person something. */
 function summarisePipLine(line: string): string | undefined {
   const match = /^(Collecting|Downloading|Using cached|Installing collected packages|Successfully)\b/.exec(line);
@@ -118,7 +87,7 @@ function summarisePipLine(line: string): string | undefined {
  */
 export async function installEnvironment(options: EnvironmentOptions): Promise<PythonEnvironment> {
   const { directory, python, requirements, marker } = await locateEnvironment(options);
-  if (await fileExists(marker)) return { directory, python };
+  if ((await readOptional(marker)) !== undefined) return { directory, python };
 
   const report = (message: string): void => options.onProgress?.({ stage: "environment", message });
   await makeCacheFolder(join(options.cacheDirectory, "python"));
@@ -134,37 +103,41 @@ export async function installEnvironment(options: EnvironmentOptions): Promise<P
     },
   });
   try {
-    if (await fileExists(marker)) return { directory, python };
+    if ((await readOptional(marker)) !== undefined) return { directory, python };
     options.logger.info(
       `Installing the engine's Python environment into ${directory} (once; several minutes)`,
     );
     await rm(directory, { recursive: true, force: true });
     report("creating the virtual environment");
-    const created = await runLogged(
+    const created = await runCommand(
       [options.interpreter.executable, "-m", "venv", directory],
-      options.signal,
-      report,
+      { stream: "stdout", onLine: report, signal: options.signal },
     );
     if (created.exitCode !== 0)
       throw new ConfigError(
         `Python ${options.interpreter.version} could not create a virtual environment in ${directory}:\n` +
-          `${created.tail}\nInstall its venv module (Debian, Ubuntu: python3-venv) or use another Python.`,
+          `${lastLines(created.stdout + created.stderr)}\n` +
+          "Install its venv module (Debian, Ubuntu: python3-venv) or use another Python.",
       );
-    const installed = await runLogged(
+    const installed = await runCommand(
       [
         ...[python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"],
         ...["--progress-bar", "off", "--requirement", requirements],
-      ] as [string, ...string[]], // pip's first word is there: the list is written out above
-      options.signal,
-      (line) => {
-        const summary = summarisePipLine(line);
-        if (summary !== undefined) report(summary);
+      ],
+      {
+        stream: "stdout",
+        signal: options.signal,
+        onLine: (line) => {
+          const summary = summarisePipLine(line);
+          if (summary !== undefined) report(summary);
+        },
       },
     );
     if (installed.exitCode !== 0)
       throw new ConfigError(
         `pip could not install ${requirements} (exit code ${String(installed.exitCode)}). Its last lines:\n` +
-          `${installed.tail}\nCheck the network, the proxy and free disk space, then run the same command again.`,
+          `${lastLines(installed.stdout, 5)}\n${lastLines(installed.stderr)}\n` +
+          "Check the network, the proxy and free disk space, then run the same command again.",
       );
     const record = { python: options.interpreter.version, requirements };
     await writeFile(`${marker}.part`, `${JSON.stringify(record)}\n`);

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFile, readdir, rename, stat, writeFile } from "node:fs/promises";
+import { readFile, readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { ConfigError, DataFormatError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 import { $ } from "zx";
 import { makeCacheFolder } from "./environment.ts";
+import { isDirectory, readOptional } from "./files.ts";
+import { lastLines, runCommand } from "./run-command.ts";
 
 /** A model as files on this machine. */
 export interface ResolvedModel {
@@ -36,16 +37,6 @@ export interface ResolveModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR"))
-      return false;
-    throw error;
-  }
-}
-
 /** A digest of the engine's code: a changed conversion of models makes remembered answers void. */
 async function codeDigest(engineDirectory: string): Promise<string> {
   const folder = join(engineDirectory, "src", "memory_r1_engine");
@@ -74,13 +65,8 @@ export async function recallModel(
 ): Promise<ResolvedModel | undefined> {
   if (await isDirectory(options.name)) return undefined;
   const file = await rememberedFile(options);
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = await readOptional(file);
+  if (text === undefined) return undefined;
   try {
     const model = parseJson(text, resolvedModelSchema, file);
     return (await isDirectory(model.directory)) ? model : undefined;
@@ -97,28 +83,27 @@ export async function resolveModel(options: ResolveModelOptions): Promise<Resolv
   const remembered = await recallModel(options);
   if (remembered !== undefined) return remembered;
 
-  const running = $({
-    quiet: true,
-    nothrow: true,
-    env: engineVariables(options.engineDirectory),
-    ...(options.signal ? { signal: options.signal } : {}),
-  })`${options.python} -m memory_r1_engine.models resolve ${options.name} --cache-dir ${options.cacheDirectory}`;
-  let lastLine = "";
-  for await (const line of createInterface({ input: running.stderr })) {
-    if (line.trim() === "") continue;
-    lastLine = line.trim();
-    options.onLine?.(lastLine);
-  }
-  const output = await running;
-  options.signal?.throwIfAborted();
+  const output = await runCommand(
+    [
+      ...[options.python, "-m", "memory_r1_engine.models", "resolve", options.name],
+      ...["--cache-dir", options.cacheDirectory],
+    ],
+    {
+      stream: "stderr",
+      env: engineVariables(options.engineDirectory),
+      signal: options.signal,
+      onLine: (line) => options.onLine?.(line),
+    },
+  );
   if (output.exitCode !== 0)
     throw new ConfigError(
-      output.exitCode === 2 && lastLine !== ""
-        ? lastLine
+      // Exit code 2: the resolver says in its last line what the user can mend.
+      output.exitCode === 2
+        ? lastLines(output.stderr, 1)
         : `the model "${options.name}" could not be prepared (exit code ${String(output.exitCode)}):\n` +
-            output.stderr.trim().split("\n").slice(-15).join("\n"),
+            lastLines(output.stderr),
     );
-  const answer = output.stdout.trim().split("\n").at(-1) ?? "";
+  const answer = lastLines(output.stdout, 1);
   const model = parseJson(answer, resolvedModelSchema, `answer of the model resolver for ${options.name}`);
   if (!(await isDirectory(options.name))) {
     await makeCacheFolder(join(options.cacheDirectory, "resolved"));

@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ConfigError, DataFormatError, parseJson, type ChatMessage } from "@memory-r1/spec";
 import { z } from "zod";
+import { readOptional } from "./files.ts";
 
 /**
  * Text to token ids and back, equal to Python's transformers for the same model directory. Special tokens are never
@@ -135,15 +135,6 @@ function trimStandIns(present: string): readonly (readonly [string, string])[] {
   for (const space of spacesOfPythonOnly) take(space, spacesOfBoth);
   take(spaceOfJavaScriptOnly, spacesOfNeither);
   return pairs;
-}
-
-async function readOptional(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 async function readRequired(directory: string, name: string): Promise<string> {

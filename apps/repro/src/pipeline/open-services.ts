@@ -11,7 +11,7 @@ import {
 import type { DatasetSplit } from "@memory-r1/datasets";
 import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
 import { isMetricName, metrics, scoreAnswer } from "@memory-r1/metrics";
-import { createInferenceEmbedding } from "./tmp-embedding.ts";
+import { createInferenceEmbedding } from "@memory-r1/models";
 import type { Manifest } from "@memory-r1/report";
 import { type Dataset, type EngineLostError, type TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../experiment.ts";

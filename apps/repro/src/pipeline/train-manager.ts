@@ -58,16 +58,19 @@ export async function trainManager(
 }
 
 interface PlayedValidation {
-  readonly score: number | undefined;
+  readonly answerScore: number | undefined;
   readonly missing: number;
   readonly metrics: Record<string, number>;
 }
 
-/** Healthy: the bank is not empty, and no more of the evidence is gone from it than before training. */
+/**
+ * The score is the answers' mean plus the share of evidence kept, since a weak reader alone hardly notices a lost fact.
+ * Healthy: the bank is not empty, and no more of the evidence is gone from it than before training.
+ */
 function judge(played: PlayedValidation, missingBefore: number | undefined): Validation {
   const { metrics, missing } = played;
-  const score = played.score ?? 0;
-  if (played.score === undefined) {
+  const score = (played.answerScore ?? 0) + (1 - missing);
+  if (played.answerScore === undefined) {
     return { score, metrics, healthy: false, reason: "no validation question could be graded" };
   }
   if ((metrics["bankSize"] ?? 0) === 0) {
@@ -135,10 +138,11 @@ async function playValidation(
         held,
       ) ?? 0;
     return {
-      score: mean,
+      answerScore: mean,
       missing,
       metrics: {
         ...operationMetrics(episode),
+        ...(mean === undefined ? {} : { answerScore: mean }),
         facts: facts.length,
         answersGraded: counts.graded,
         answersUnparsable: counts.unparsable,

@@ -140,13 +140,17 @@ def main(arguments: list[str] | None = None) -> None:
 def serve(
     options: argparse.Namespace, token: str, listener: socket.socket, ready: int, ending: Ending
 ) -> None:
+    # The models are folders on this machine: no library has to ask the hub about them.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     # Imported late: they take seconds, and wrong arguments and signals are answered before.
     import uvicorn
+    from transformers.utils import logging as transformers_logging
 
     from memory_r1_engine.core import TorchEngine
     from memory_r1_engine.embeddings import Embedder
     from memory_r1_engine.server import ServerSettings, create_app
 
+    transformers_logging.disable_progress_bar()
     model_directory: Path = options.model_dir.expanduser().resolve()
     model_name: str = options.model_name or model_directory.name
     try:

@@ -1,0 +1,86 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { parseJson } from "@memory-r1/spec";
+import { z } from "zod";
+
+/** One request as the server saw it. */
+export interface SeenRequest {
+  readonly path: string;
+  readonly authorization: string | undefined;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** An answer, or a connection that breaks, or silence. */
+export type Reaction =
+  | { readonly status: number; readonly body: unknown }
+  | { readonly status: number; readonly html: string }
+  | "break"
+  | "hang";
+
+export interface JsonServer {
+  readonly url: string;
+  readonly seen: readonly SeenRequest[];
+  /** The most requests that were in work at one time. */
+  readonly mostAtOnce: () => number;
+  close(): Promise<void>;
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer); // an undecoded request stream yields buffers
+  return Buffer.concat(parts).toString("utf8");
+}
+
+function react(reaction: Reaction, response: ServerResponse): void {
+  if (reaction === "hang") return;
+  if (reaction === "break") {
+    response.socket?.destroy();
+    return;
+  }
+  response.statusCode = reaction.status;
+  if ("html" in reaction) {
+    response.setHeader("content-type", "text/html");
+    response.end(reaction.html);
+    return;
+  }
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify(reaction.body));
+}
+
+/** A model server on loopback that asks `handle` what to do with each request. */
+export async function startJsonServer(
+  handle: (request: SeenRequest, index: number) => Reaction | Promise<Reaction>,
+): Promise<JsonServer> {
+  const seen: SeenRequest[] = [];
+  let atOnce = 0;
+  let mostAtOnce = 0;
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const entry: SeenRequest = {
+      path: request.url ?? "",
+      authorization: request.headers.authorization,
+      body: parseJson(await readBody(request), z.record(z.string(), z.unknown()), "request"),
+    };
+    seen.push(entry);
+    atOnce += 1;
+    mostAtOnce = Math.max(mostAtOnce, atOnce);
+    try {
+      react(await handle(entry, seen.length - 1), response);
+    } finally {
+      atOnce -= 1;
+    }
+  }
+  const server = createServer((request, response) => {
+    serve(request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  return {
+    url: `http://127.0.0.1:${port}`,
+    seen,
+    mostAtOnce: () => mostAtOnce,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
