@@ -16,7 +16,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
  * @type {Record<string, { project: string, module: string, toleratesTypeErrors: boolean }>}
  */
 const programs = {
-  repro: { project: ".", module: "apps/repro/dist/main.js", toleratesTypeErrors: false },
+  repro: { project: "benchmarks", module: "apps/repro/dist/main.js", toleratesTypeErrors: false },
   test: { project: ".", module: "tools/dist/test.js", toleratesTypeErrors: true },
   check: { project: "tools", module: "tools/dist/check.js", toleratesTypeErrors: true },
   fix: { project: "tools", module: "tools/dist/fix.js", toleratesTypeErrors: true },

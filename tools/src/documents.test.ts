@@ -43,16 +43,21 @@ describe("paths in backticks", () => {
     expect(problemsOf(`See \`${path}\`.`)).toEqual([]);
   });
 
-  it.each(["packages/gone", "docs/file.ts", "tools/", "packages/gone/*.ts", "GONE.md"])(
-    "reports `%s`, which does not",
-    (path) => {
-      expect(problemsOf(`One\n\nSee \`${path}\`.`)).toEqual([`3: there is no ${path}`]);
-    },
-  );
+  it.each([
+    "packages/gone",
+    "docs/file.ts",
+    "./gone.ts",
+    "tools/",
+    "packages/gone/*.ts",
+    "GONE.md",
+  ])("reports `%s`, which does not", (path) => {
+    expect(problemsOf(`One\n\nSee \`${path}\`.`)).toEqual([`3: there is no ${path}`]);
+  });
 
   it.each([
     "application/json",
     "owner/name",
+    "./testing",
     "task_eval/evaluation.py",
     "/v1/embeddings",
     "@scope/name",

@@ -136,6 +136,8 @@ function looksLikePath(text: string, folders: readonly string[]): boolean {
   if (!/^[\w.][\w.\-/*<>{},]*$/.test(text)) return false;
   if (!text.includes("/")) return text.endsWith(".md");
   const [first = ""] = text.split("/");
+  // `./testing` is an entry point of a package, `./testing.ts` a file.
+  if (/^\.\.?$/.test(first)) return /\.\w+$|\/$/.test(text);
   return topFolders.has(first) || folders.some((folder) => existsSync(join(folder, first)));
 }
 

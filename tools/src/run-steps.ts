@@ -1,32 +1,40 @@
 import { delimiter, join } from "node:path";
-import { readScripts, repositoryRoot } from "./repository.ts";
 import { runCommand } from "./run-command.ts";
 
 /**
  * Runs scripts of the root's package.json one after another, all of them whatever the ones before say, and
  * prints name, result and seconds of each, with the output of those that fail.
- * @param write takes text for the terminal; the end of a line is part of it.
  * @returns the names of those that failed.
  */
-export async function runSteps(
-  names: readonly string[],
-  write: (text: string) => void,
-): Promise<readonly string[]> {
-  const scripts = readScripts(repositoryRoot);
+export async function runSteps(options: {
+  readonly names: readonly string[];
+  /** Scripts by name; a name without one fails. */
+  readonly scripts: Readonly<Record<string, string>>;
+  /** The repository's root: where the scripts run. */
+  readonly directory: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Takes text for the terminal; the end of a line is part of it. */
+  readonly write: (text: string) => void;
+}): Promise<readonly string[]> {
+  const { names, scripts, directory, write } = options;
   const nameWidth = Math.max(...names.map((name) => name.length));
+  const environment = {
+    ...options.environment,
+    PATH: [join(directory, "node_modules", ".bin"), options.environment["PATH"]].join(delimiter),
+    // What is captured is plain text.
+    NO_COLOR: "1",
+    // No step may call home.
+    TURBO_TELEMETRY_DISABLED: "1",
+    DO_NOT_TRACK: "1",
+  };
   const failed: string[] = [];
   for (const name of names) {
     const script = scripts[name];
     write(`${name.padEnd(nameWidth)}  `);
     const result =
       script === undefined
-        ? { exitCode: 1, output: `package.json has no script "${name}"\n`, durationMs: 0 }
-        : await runCommand(script, [], {
-            directory: repositoryRoot,
-            environment: stepEnvironment(),
-            output: "capture",
-            shell: true,
-          });
+        ? { exitCode: 1, output: `package.json has no script "${name}"`, durationMs: 0 }
+        : await runCommand(script, [], { directory, environment, output: "capture", shell: true });
     const isOk = result.exitCode === 0;
     write(`${isOk ? "ok    " : "FAILED"}  ${(result.durationMs / 1000).toFixed(1)} s\n`);
     if (!isOk) {
@@ -35,16 +43,6 @@ export async function runSteps(
     }
   }
   return failed;
-}
-
-function stepEnvironment(): Record<string, string | undefined> {
-  return {
-    ...process.env,
-    PATH: `${join(repositoryRoot, "node_modules", ".bin")}${delimiter}${process.env["PATH"] ?? ""}`,
-    // No step may call home.
-    TURBO_TELEMETRY_DISABLED: "1",
-    DO_NOT_TRACK: "1",
-  };
 }
 
 function indent(text: string): string {

@@ -99,7 +99,7 @@ function parseXml(text: string, source: string): unknown {
   });
   try {
     // The parser's result is typed as any; the schema of the caller decides what it is.
-    const value: unknown = parser.parse(text, true);
+    const value: unknown = parser.parse(text);
     return value;
   } catch (cause) {
     throw new DataFormatError({

@@ -1,4 +1,4 @@
-import { ConfigError, DataFormatError, parseValue } from "@memory-r1/spec";
+import { ConfigError, DataFormatError, parseJson, parseValue } from "@memory-r1/spec";
 import { z } from "zod";
 
 /** How answers are scored for a table and for a reward: names of the metrics registry. */
@@ -74,7 +74,10 @@ export const experimentSchema = z.strictObject({
   }),
   embedding: z.string().default("all-minilm-l6-v2"),
   lora: z
-    .strictObject({ rank: z.number().int().min(1).default(16), alpha: z.number().positive().default(32) })
+    .strictObject({
+      rank: z.number().int().min(1).default(16),
+      alpha: z.number().positive().default(32),
+    })
     .prefault({}),
   manager: z
     .strictObject({
@@ -136,22 +139,28 @@ export function resolveExperiment(input: unknown, overrides: readonly Override[]
 
 function parseOverride(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text, z.unknown(), "--set");
   } catch (cause) {
     // Not JSON: it is meant as text, as in `--set model.dtype=float32`.
-    if (cause instanceof SyntaxError) return text;
+    if (cause instanceof DataFormatError) return text;
     throw cause;
   }
 }
 
-function withValue(target: unknown, path: readonly string[], value: unknown, whole: string): unknown {
+function withValue(
+  target: unknown,
+  path: readonly string[],
+  value: unknown,
+  whole: string,
+): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
   if (Array.isArray(target)) {
     const index = Number(key);
     if (!Number.isInteger(index) || index < 0 || index >= target.length) {
       throw new ConfigError(
-        `--set ${whole}: "${key}" is no index of a list of ${target.length}. Use 0 to ${target.length - 1}.`,
+        `--set ${whole}: "${key}" is no index of a list of ${target.length}. ` +
+          (target.length === 0 ? "Set the whole list." : `Use 0 to ${target.length - 1}.`),
       );
     }
     return target.map((item: unknown, position) =>
@@ -164,27 +173,64 @@ function withValue(target: unknown, path: readonly string[], value: unknown, who
   return fields;
 }
 
+/** What the schema cannot say, and what would otherwise come out after hours, in the table. */
 function checkReferences(experiment: Experiment): Experiment {
+  const stageNames = experiment.training.map((stage) => stage.name);
+  const stageTwice = firstRepeated(stageNames);
+  if (stageTwice !== undefined) {
+    throw new ConfigError(
+      `training: two stages are named "${stageTwice}" and would share a folder. Give each its own name.`,
+    );
+  }
+  for (const stage of experiment.training) {
+    const [smallest, largest] = stage.episode.bankSizes;
+    if (smallest > largest) {
+      throw new ConfigError(
+        `stage "${stage.name}": episode.bankSizes is [${smallest}, ${largest}]. Write the smaller one first.`,
+      );
+    }
+  }
   const arms = new Map(experiment.evaluation.arms.map((item) => [item.name, item]));
   if (arms.size < experiment.evaluation.arms.length) {
     throw new ConfigError("evaluation.arms: two arms have the same name. Give each its own.");
   }
+  const labels = experiment.evaluation.arms.map(({ system, variant }) => `${system}, ${variant}`);
+  const labelTwice = firstRepeated(labels);
+  if (labelTwice !== undefined) {
+    throw new ConfigError(
+      `evaluation.arms: two arms are "${labelTwice}" in the table. Give each its own system or variant.`,
+    );
+  }
   for (const name of experiment.evaluation.comparisons.flat()) {
     if (!arms.has(name)) {
-      throw new ConfigError(`evaluation.comparisons: no arm is named "${name}". Arms: ${[...arms.keys()].join(", ")}.`);
+      throw new ConfigError(
+        `evaluation.comparisons: no arm is named "${name}". Arms: ${[...arms.keys()].join(", ")}.`,
+      );
     }
   }
   const trained = new Set(experiment.training.map((stage) => stage.agent));
   for (const item of arms.values()) {
     if (item.answer === "trained" && !trained.has("answer")) {
-      throw new ConfigError(`arm "${item.name}" wants a trained Answer Agent, but no stage of training makes one.`);
+      throw new ConfigError(
+        `arm "${item.name}" wants a trained Answer Agent, but no stage of training makes one.`,
+      );
     }
-    if (item.memory.kind === "bank" && item.memory.manager === "trained" && !trained.has("manager")) {
-      throw new ConfigError(`arm "${item.name}" wants a trained Manager, but no stage of training makes one.`);
+    if (
+      item.memory.kind === "bank" &&
+      item.memory.manager === "trained" &&
+      !trained.has("manager")
+    ) {
+      throw new ConfigError(
+        `arm "${item.name}" wants a trained Manager, but no stage of training makes one.`,
+      );
     }
   }
   if (!experiment.evaluation.metrics.includes(experiment.evaluation.mainMetric)) {
     throw new ConfigError("evaluation.mainMetric must be one of evaluation.metrics.");
   }
   return experiment;
+}
+
+function firstRepeated(texts: readonly string[]): string | undefined {
+  return texts.find((text, index) => texts.indexOf(text) < index);
 }

@@ -6,6 +6,8 @@ export * from "./bank/memory-bank.ts";
 export * from "./environments/answer-environment.ts";
 export * from "./environments/answering.ts";
 export * from "./environments/manager-environment.ts";
+export * from "./environments/manager-episode.ts";
+export type { ManagerTask, ManagerTaskOptions } from "./environments/manager-tasks.ts";
 export type { FactToDecide, ParsedOperations } from "./manager/formats/manager-format.ts";
 export { type ManagerFormatName, managerFormats } from "./manager/formats/registry.ts";
 export * from "./manager/manager-agent.ts";

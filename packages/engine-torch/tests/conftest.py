@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 VOCABULARY_SIZE = 384
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY_SIZE,
     "hidden_size": 64,
     "intermediate_size": 96,

@@ -65,13 +65,13 @@ def test_json_schema(engine: TorchEngine, compiler: ConstraintCompiler) -> None:
     constraint = Constraint("json_schema", '{"enum": ["Zürich", "東京 🙂"]}')
     for text in ('"Zürich"', '"東京 🙂"'):
         mask_completion(compiler.start(constraint), [*encode(engine, text), 2])
-    with pytest.raises(EngineError, match="completion token 1 .* not allowed"):
+    with pytest.raises(EngineError, match=r"completion token 1 .* not allowed"):
         mask_completion(compiler.start(constraint), encode(engine, '"x"'))
 
 
 def test_tokens_after_the_end(engine: TorchEngine, compiler: ConstraintCompiler) -> None:
     (letter,) = encode(engine, "x")
-    with pytest.raises(EngineError, match="completion token 2 .* after the constraint's end"):
+    with pytest.raises(EngineError, match=r"completion token 2 .* after the constraint's end"):
         mask_completion(compiler.start(Constraint("regex", "x+")), [letter, 2, letter])
 
 

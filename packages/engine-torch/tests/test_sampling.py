@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def to_datum(job: SampleJob, tokens: list[int]) -> Datum:
 
 
 def test_greedy_equals_transformers(engine: TorchEngine, tiny_model_directory: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
     jobs = build_jobs(temperature=0.0, num_samples=1)
     for job, result in zip(jobs, engine.sample(jobs), strict=True):
         generated = model.generate(
@@ -163,7 +164,7 @@ def test_one_token_completions(engine: TorchEngine) -> None:
 def test_long_completions_outgrow_the_first_buffer(
     engine: TorchEngine, tiny_model_directory: Path
 ) -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
     (job, *_) = build_jobs(temperature=0.0, num_samples=1, max_tokens=150)
     generated = model.generate(torch.tensor([job.tokens]), max_new_tokens=150, do_sample=False)
     found = engine.sample([job])[0].sequences[0].tokens
@@ -173,7 +174,7 @@ def test_long_completions_outgrow_the_first_buffer(
 def test_prompt_logprobs_equal_transformers(
     engine: TorchEngine, tiny_model_directory: Path
 ) -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
     jobs = build_jobs(prompt_logprobs=True)
     jobs.append(SampleJob((9,), 1, 1, prompt_logprobs=True))
     for job, result in zip(jobs, engine.sample(jobs), strict=True):

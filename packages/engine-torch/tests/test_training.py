@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,8 +81,10 @@ def sample_constrained(directory: Path) -> list[Datum]:
     for group, max_tokens in enumerate((24, 5)):
         prompt = build_tokens(generator, 15 + 4 * group)
         job = SampleJob(prompt, 4, max_tokens, seed=group, constraint=REGEX)
-        for sequence in engine.sample([job])[0].sequences:
-            data.append(build_datum(prompt, tuple(sequence.tokens), generator, REGEX))
+        data += [
+            build_datum(prompt, tuple(sequence.tokens), generator, REGEX)
+            for sequence in engine.sample([job])[0].sequences
+        ]
     return data
 
 
@@ -235,7 +238,7 @@ def test_entropy_by_hand(double_engine: TorchEngine) -> None:
             logits = model(input_ids=torch.tensor([tokens])).logits[0]
     finally:
         model.set_attn_implementation("memory_r1_tree")
-    distribution = torch.distributions.Categorical(logits=logits[-len(datum.target_tokens) :])
+    distribution: Any = torch.distributions.Categorical(logits=logits[-len(datum.target_tokens) :])
     assert output.entropy == pytest.approx(distribution.entropy().tolist(), abs=1e-6)
     expected = distribution.log_prob(torch.tensor(datum.target_tokens)).tolist()
     assert output.logprobs == pytest.approx(expected, abs=1e-6)

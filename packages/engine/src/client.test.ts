@@ -1,4 +1,10 @@
-import { ConfigError, DataFormatError, EngineLostError, ModelCallError } from "@memory-r1/spec";
+import {
+  ConfigError,
+  DataFormatError,
+  EngineLostError,
+  ModelCallError,
+  modelInputSchema,
+} from "@memory-r1/spec";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   createFutures,
@@ -15,7 +21,14 @@ const forwardOutput = {
   metrics: { "loss:sum": 1.5 },
 };
 
-const adam = { learning_rate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-12, weight_decay: 0, grad_clip_norm: 1 };
+const adam = {
+  learning_rate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.95,
+  eps: 1e-12,
+  weight_decay: 0,
+  grad_clip_norm: 1,
+};
 
 const batch = {
   data: [
@@ -39,8 +52,7 @@ const sampleOutput = (token: number): Reaction => ({
 });
 
 const promptToken = (request: SeenRequest): number =>
-  // the test's own requests have this form
-  (request.body.prompt as SampleInput["prompt"]).chunks[0]?.tokens[0] ?? -1;
+  modelInputSchema.parse(request.body.prompt).chunks[0]?.tokens[0] ?? -1;
 
 let engine: FakeEngine | undefined;
 afterEach(async () => {
@@ -78,7 +90,10 @@ async function start(
   });
   const sessionId = await client.createSession();
   const modelId = await client.createModel({
-    ...{ sessionId, baseModel: "tiny", role: "policy", lora: { rank: 2, seed: 0 } },
+    sessionId,
+    baseModel: "tiny",
+    role: "policy",
+    lora: { rank: 2, seed: 0 },
   });
   const samplerId = await client.createSamplingSession(sessionId, { baseModel: "tiny" });
   return { client, engine: running, modelId, samplerId };
@@ -90,7 +105,11 @@ const postsTo = (running: FakeEngine, path: string): readonly SeenRequest[] =>
 describe("calls of a model", () => {
   it("carry the token, are numbered from 1 and reach the engine in the order of the calls", async () => {
     const futures = createFutures();
-    const { client, engine: running, modelId } = await start(async (request) => {
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start(async (request) => {
       if (request.path === "/retrieve_future") return futures.retrieve(request);
       // The first answer is late: the second request must still wait for it.
       if (request.body.seq_id === 1) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -117,7 +136,11 @@ describe("calls of a model", () => {
   it("are repeated with the same number and body after a broken connection", async () => {
     const futures = createFutures();
     let broken = 0;
-    const { client, engine: running, modelId } = await start((request) => {
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start((request) => {
       if (request.path === "/retrieve_future") return futures.retrieve(request);
       if (broken++ < 2) return "break";
       return futures.submit({ status: 200, body: forwardOutput });
@@ -132,7 +155,11 @@ describe("calls of a model", () => {
   it("are repeated after a status that means not now, and fail at once after one that does not", async () => {
     const futures = createFutures();
     const statuses = [429, 503, 502];
-    const { client, engine: running, modelId } = await start((request) => {
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start((request) => {
       if (request.path === "/retrieve_future") return futures.retrieve(request);
       if (request.path === "/forward") return { status: 409, body: { detail: "seq_id was used" } };
       const status = statuses.shift();
@@ -152,7 +179,11 @@ describe("calls of a model", () => {
   });
 
   it("give up after five tries", async () => {
-    const { client, engine: running, modelId } = await start((request) =>
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start((request) =>
       request.path === "/healthz"
         ? { status: 200, body: {} }
         : { status: 503, body: { detail: "no" } },
@@ -163,7 +194,11 @@ describe("calls of a model", () => {
   });
 
   it("are never repeated where the engine would do the work twice", async () => {
-    const { client, engine: running, modelId } = await start((request) =>
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start((request) =>
       request.path === "/healthz" ? { status: 200, body: {} } : "break",
     );
     const error = await client.saveWeights(modelId, "step-1").catch((caught: unknown) => caught);
@@ -183,7 +218,11 @@ describe("waiting for a result", () => {
       { status: 503, body: { detail: "busy" } },
       { status: 200, body: forwardOutput },
     ];
-    const { client, engine: running, modelId } = await start(
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start(
       (request) =>
         request.path === "/retrieve_future"
           ? (polls.shift() ?? "break")
@@ -221,7 +260,11 @@ describe("waiting for a result", () => {
   });
 
   it("ends with EngineLostError when the engine goes away in the middle", async () => {
-    const { client, engine: running, modelId } = await start(async (request) => {
+    const {
+      client,
+      engine: running,
+      modelId,
+    } = await start(async (request) => {
       if (request.path !== "/retrieve_future") return { status: 200, body: { request_id: "7" } };
       setTimeout(() => void running.close(), 20);
       return "hang";
@@ -284,7 +327,11 @@ describe("sampleWave", () => {
     const futures = createFutures();
     const count = 100;
     let submitted = 0;
-    const { client, engine: running, samplerId } = await start((request) => {
+    const {
+      client,
+      engine: running,
+      samplerId,
+    } = await start((request) => {
       if (request.path === "/retrieve_future")
         return submitted === count ? futures.retrieve(request) : { status: 500, body: {} };
       submitted += 1;
@@ -307,7 +354,11 @@ describe("sampleWave", () => {
 
   it("sends the rest as a new wave when the engine refuses one of its requests", async () => {
     const futures = createFutures();
-    const { client, engine: running, samplerId } = await start((request) => {
+    const {
+      client,
+      engine: running,
+      samplerId,
+    } = await start((request) => {
       if (request.path === "/retrieve_future") return futures.retrieve(request);
       return promptToken(request) === 1
         ? { status: 400, body: { detail: "the prompt is too long" } }
@@ -357,14 +408,14 @@ it("refuses ids that another client made", async () => {
   const { client } = await start(() => "break");
   await expect(client.forward("other", batch)).rejects.toBeInstanceOf(ConfigError);
   await expect(client.sample("other", sampleInput(1))).rejects.toBeInstanceOf(ConfigError);
-  await expect(
-    client.createSamplingSession("other", { baseModel: "tiny" }),
-  ).rejects.toBeInstanceOf(ConfigError);
+  await expect(client.createSamplingSession("other", { baseModel: "tiny" })).rejects.toBeInstanceOf(
+    ConfigError,
+  );
 });
 
 it("says that no engine listens", async () => {
   const { client, engine: running } = await start(() => "break");
   await running.close();
   engine = undefined;
-  await expect(client.healthz()).rejects.toThrowError(/no engine answers at http:.*resume the run/);
+  await expect(client.healthz()).rejects.toThrow(/no engine answers at http:.*resume the run/);
 });

@@ -115,14 +115,17 @@ describe("installEnvironment", () => {
   it("says that the cache folder cannot be made", async () => {
     const { options } = await fakeInterpreter("true");
     await writeFile(join(folder, "file"), "");
-    const failing = installEnvironment({ ...options, cacheDirectory: join(folder, "file", "cache") });
-    await expect(failing).rejects.toThrowError(/cache folder .* cannot be made .*make it writable/s);
+    const failing = installEnvironment({
+      ...options,
+      cacheDirectory: join(folder, "file", "cache"),
+    });
+    await expect(failing).rejects.toThrow(/cache folder .* cannot be made .*make it writable/s);
   });
 
   it("says that the checkout is incomplete", async () => {
     const { options } = await fakeInterpreter("true");
     await rm(join(folder, "engine", "requirements.txt"));
-    await expect(installEnvironment(options)).rejects.toThrowError(/requirements\.txt cannot be read/);
+    await expect(installEnvironment(options)).rejects.toThrow(/requirements\.txt cannot be read/);
   });
 
   it("stops at an abort signal", async () => {
@@ -130,9 +133,9 @@ describe("installEnvironment", () => {
     const controller = new AbortController();
     const reason = new Error("the user pressed Ctrl-C");
     setTimeout(() => controller.abort(reason), 300);
-    await expect(
-      installEnvironment({ ...options, signal: controller.signal }),
-    ).rejects.toThrowError(reason);
+    await expect(installEnvironment({ ...options, signal: controller.signal })).rejects.toThrow(
+      reason,
+    );
     await expect(isEnvironmentInstalled(options)).resolves.toBe(false);
   });
 });

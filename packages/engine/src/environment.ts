@@ -77,8 +77,35 @@ export async function makeCacheFolder(directory: string): Promise<void> {
 
 /** The part of a pip line that tells a person something. */
 function summarisePipLine(line: string): string | undefined {
-  const match = /^(Collecting|Downloading|Using cached|Installing collected packages|Successfully)\b/.exec(line);
-  return match === null ? undefined : line.slice(0, 160);
+  const match =
+    /^(Collecting|Downloading|Using cached|Installing collected packages|Successfully)\b/.exec(
+      line,
+    );
+  return match === null ? undefined : line.replace(/ \(from .*/, "").slice(0, 160);
+}
+
+/** Takes the lock of an environment, however long another process holds it. Returns what gives it back. */
+async function lockEnvironment(
+  directory: string,
+  logger: Logger,
+  onWait: () => void,
+): Promise<() => Promise<void>> {
+  const settings = {
+    realpath: false,
+    // A holder that was killed stops renewing its lock.
+    stale: 30_000,
+    update: 5_000,
+    onCompromised: (error: Error) =>
+      logger.warn(`the lock of ${directory} was lost (${error.message}); going on`),
+  };
+  try {
+    return await lock(directory, settings);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ELOCKED")) throw error;
+  }
+  onWait();
+  const everySecondForAnHour = { retries: 3600, factor: 1, minTimeout: 1_000, maxTimeout: 1_000 };
+  return lock(directory, { ...settings, retries: everySecondForAnHour });
 }
 
 /**
@@ -91,17 +118,9 @@ export async function installEnvironment(options: EnvironmentOptions): Promise<P
 
   const report = (message: string): void => options.onProgress?.({ stage: "environment", message });
   await makeCacheFolder(join(options.cacheDirectory, "python"));
-  report("waiting for another process that installs the same environment, if there is one");
-  const release = await lock(directory, {
-    realpath: false,
-    stale: 30_000,
-    update: 5_000,
-    // Another process may take minutes to install torch.
-    retries: { retries: 3600, factor: 1, minTimeout: 1_000, maxTimeout: 1_000 },
-    onCompromised: (error) => {
-      options.logger.warn(`the lock of ${directory} was lost (${error.message}); going on`);
-    },
-  });
+  const release = await lockEnvironment(directory, options.logger, () =>
+    report("waiting for another process that installs the same environment"),
+  );
   try {
     if ((await readOptional(marker)) !== undefined) return { directory, python };
     options.logger.info(
@@ -109,10 +128,11 @@ export async function installEnvironment(options: EnvironmentOptions): Promise<P
     );
     await rm(directory, { recursive: true, force: true });
     report("creating the virtual environment");
-    const created = await runCommand(
-      [options.interpreter.executable, "-m", "venv", directory],
-      { stream: "stdout", onLine: report, signal: options.signal },
-    );
+    const created = await runCommand([options.interpreter.executable, "-m", "venv", directory], {
+      stream: "stdout",
+      onLine: report,
+      signal: options.signal,
+    });
     if (created.exitCode !== 0)
       throw new ConfigError(
         `Python ${options.interpreter.version} could not create a virtual environment in ${directory}:\n` +
@@ -121,8 +141,16 @@ export async function installEnvironment(options: EnvironmentOptions): Promise<P
       );
     const installed = await runCommand(
       [
-        ...[python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"],
-        ...["--progress-bar", "off", "--requirement", requirements],
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar",
+        "off",
+        "--requirement",
+        requirements,
       ],
       {
         stream: "stdout",

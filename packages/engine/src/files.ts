@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 
 /** Whether a file operation failed because the file, or a folder above it, is not there. */
-export function isMissingFile(error: unknown): boolean {
+function isMissingFile(error: unknown): boolean {
   return (
     error instanceof Error &&
     "code" in error &&

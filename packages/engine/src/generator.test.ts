@@ -6,7 +6,7 @@ import type { ChatTokenizer } from "./tokenizer.ts";
 
 /** Each character is a token, "." ends the turn and "~" is special. */
 const tokenizer: ChatTokenizer = {
-  encode: (text) => [...text].map((character) => character.charCodeAt(0)),
+  encode: (text) => text.split("").map((character) => character.charCodeAt(0)),
   renderChat: (messages) => messages.map(({ content }) => content).join("|"),
   encodeChat: (messages) => tokenizer.encode(tokenizer.renderChat(messages)),
   decode: (ids, options) =>
@@ -29,7 +29,7 @@ const said = (text: string, stopReason: "stop" | "length"): SampleResult => ({
       {
         stop_reason: stopReason,
         tokens: [...tokenizer.encode(text)],
-        logprobs: [...text].map(() => -0.5),
+        logprobs: text.split("").map(() => -0.5),
       },
     ],
   },
@@ -98,11 +98,12 @@ describe("createEngineGenerator", () => {
 
   it("splits many requests into waves and keeps their order", async () => {
     const { generator, waves } = build(
-      (input) =>
-        said(String.fromCharCode(...(input.prompt.chunks[0]?.tokens ?? [])), "length"),
+      (input) => said(String.fromCharCode(...(input.prompt.chunks[0]?.tokens ?? [])), "length"),
       { maxWaveSize: 2 },
     );
-    const results = await generator.generate(["a", "b", "c", "d", "e"].map((text) => request(text)));
+    const results = await generator.generate(
+      ["a", "b", "c", "d", "e"].map((text) => request(text)),
+    );
     expect(waves.map(({ inputs }) => inputs.length)).toEqual([2, 2, 1]);
     expect(
       results.map((result) => result.status === "completed" && result.completions[0]?.text),
@@ -138,7 +139,9 @@ describe("createEngineGenerator", () => {
 
     const lost = createEngineGenerator({
       client: { sampleWave: () => Promise.reject(new EngineLostError("gone")) },
-      ...{ tokenizer, samplingSessionId: "sampler", description: "fake" },
+      tokenizer,
+      samplingSessionId: "sampler",
+      description: "fake",
     });
     await expect(lost.generate([request("a")])).rejects.toBeInstanceOf(EngineLostError);
   });

@@ -18,7 +18,9 @@ afterEach(async () => {
 
 const statuses = async (python: string, cacheDirectory = join(folder, "cache")) => {
   const findings = await inspectEngine({
-    ...{ python, cacheDirectory, engineDirectory: join(folder, "engine") },
+    python,
+    cacheDirectory,
+    engineDirectory: join(folder, "engine"),
   });
   return {
     findings,
@@ -40,7 +42,12 @@ it("tells a fresh machine what the next run will fetch", async () => {
     embedding: "missing",
   });
   expect(findings.map(({ name }) => name)).toEqual([
-    ...["python", "environment", "model", "embedding", "disk", "memory"],
+    "python",
+    "environment",
+    "model",
+    "embedding",
+    "disk",
+    "memory",
   ]);
   for (const { status, fix } of findings) expect(fix === undefined).toBe(status === "ok");
 });

@@ -109,7 +109,9 @@ describe("launchEngine", () => {
     setTimeout(() => process.kill(running.pid, "SIGKILL"), 50);
     const error = await running.lost;
     expect(error).toBeInstanceOf(EngineLostError);
-    expect(error.message).toMatch(/ended by itself \(signal SIGKILL\).*engine\.txt.*resume the run/);
+    expect(error.message).toMatch(
+      /ended by itself \(signal SIGKILL\).*engine\.txt.*resume the run/,
+    );
     await expect(inFlight).resolves.toBeInstanceOf(EngineLostError);
     await expect(running.client.healthz()).rejects.toBe(error);
   });
@@ -126,16 +128,16 @@ describe("launchEngine", () => {
     const failing = launch(
       `console.error("noise"); console.error("memory-r1-engine: cannot load the model: no such folder"); process.exit(2);`,
     );
-    await expect(failing).rejects.toThrowError(ConfigError);
-    await expect(failing).rejects.toThrowError(
+    await expect(failing).rejects.toThrow(ConfigError);
+    await expect(failing).rejects.toThrow(
       /^memory-r1-engine: cannot load the model: no such folder$/,
     );
   });
 
   it("shows the end of the log when the process breaks down", async () => {
     const failing = launch(`console.error("Traceback: out of memory"); process.exit(1);`);
-    await expect(failing).rejects.toThrowError(EngineLostError);
-    await expect(failing).rejects.toThrowError(
+    await expect(failing).rejects.toThrow(EngineLostError);
+    await expect(failing).rejects.toThrow(
       /before it was ready \(exit code 1\).*Traceback: out of memory/s,
     );
   });
@@ -144,7 +146,7 @@ describe("launchEngine", () => {
     const failing = launch(`console.error(process.pid); setInterval(() => {}, 1000);`, {
       readyTimeoutMs: 1_000,
     });
-    await expect(failing).rejects.toThrowError(/not ready after 1 s/);
+    await expect(failing).rejects.toThrow(/not ready after 1 s/);
     const pid = Number(await readFile(join(folder, "logs", "engine.txt"), "utf8"));
     expect(pid).toBeGreaterThan(0);
     expect(isAlive(pid)).toBe(false);
@@ -177,6 +179,6 @@ describe("launchEngine", () => {
         checkpointsDirectory: folder,
         logFile: join(folder, "engine.txt"),
       }),
-    ).rejects.toThrowError(/cannot be started .*delete .* run the same command again/);
+    ).rejects.toThrow(/cannot be started .*delete .* run the same command again/);
   });
 });

@@ -99,6 +99,13 @@ async function readReadyLine(
   }
 }
 
+/** `--name value` for each value that is there. */
+function toArguments(values: Readonly<Record<string, string | number | undefined>>): string[] {
+  return Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
+  );
+}
+
 async function endProcess(child: ChildProcess, timeoutMs: number): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, "exit");
@@ -134,13 +141,20 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
   const child = spawn(
     prepared.python,
     [
-      ...["-m", "memory_r1_engine"],
-      ...["--model-dir", model.directory, "--model-name", model.name],
-      ...["--embedding-dir", embedding.directory, "--embedding-name", embedding.name],
-      ...["--host", "127.0.0.1", "--port", "0"],
-      ...["--dtype", options.dtype ?? "float32", "--device", options.device ?? "cpu"],
-      ...(options.threads === undefined ? [] : ["--threads", String(options.threads)]),
-      ...["--checkpoints-dir", options.checkpointsDirectory],
+      "-m",
+      "memory_r1_engine",
+      ...toArguments({
+        "model-dir": model.directory,
+        "model-name": model.name,
+        "embedding-dir": embedding.directory,
+        "embedding-name": embedding.name,
+        host: "127.0.0.1",
+        port: 0,
+        dtype: options.dtype ?? "float32",
+        device: options.device ?? "cpu",
+        threads: options.threads,
+        "checkpoints-dir": options.checkpointsDirectory,
+      }),
     ],
     {
       env: engineVariables(prepared.engineDirectory, { MEMORY_R1_ENGINE_TOKEN: token }),
@@ -180,8 +194,7 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
 
   if (ready === undefined || ready === "timeout" || ready === "aborted") {
     // Standard output ends a moment before the process does.
-    if (ready === undefined)
-      await Promise.race([exited, sleep(2_000, undefined, { ref: false })]);
+    if (ready === undefined) await Promise.race([exited, sleep(2_000, undefined, { ref: false })]);
     const ending = describeEnd(child);
     const exitCode = child.exitCode;
     await endProcess(child, stopTimeoutMs);
@@ -220,7 +233,13 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
     signal: AbortSignal.any([...signals, lostController.signal]),
   });
   return {
-    ...{ client, baseUrl, token, model, embedding, logFile, lost },
+    client,
+    baseUrl,
+    token,
+    model,
+    embedding,
+    logFile,
+    lost,
     pid: ready.pid,
     async stop() {
       isStopping = true;

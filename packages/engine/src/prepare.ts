@@ -51,12 +51,21 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
   onProgress?.({ stage: "python", message: "looking for Python 3.11 to 3.13" });
   const interpreter = await findPython({ python: options.python });
   const environment = await installEnvironment({
-    ...{ cacheDirectory, engineDirectory, interpreter, logger, onProgress, signal },
+    cacheDirectory,
+    engineDirectory,
+    interpreter,
+    logger,
+    onProgress,
+    signal,
   });
   const resolve = (stage: "model" | "embedding", name: string): Promise<ResolvedModel> => {
     onProgress?.({ stage, message: `looking for ${name}` });
     return resolveModel({
-      ...{ name, cacheDirectory, engineDirectory, signal, python: environment.python },
+      name,
+      cacheDirectory,
+      engineDirectory,
+      python: environment.python,
+      signal,
       onLine: (message) => onProgress?.({ stage, message }),
     });
   };

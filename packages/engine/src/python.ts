@@ -27,7 +27,7 @@ const probeSchema = z.object({
 });
 
 /** What a candidate turned out to be. */
-export type PythonProbe =
+type PythonProbe =
   | { readonly command: string; readonly status: "usable"; readonly python: PythonInterpreter }
   | { readonly command: string; readonly status: "absent" }
   | { readonly command: string; readonly status: "unusable"; readonly problem: string };
@@ -39,8 +39,12 @@ function isSupported(version: string): boolean {
 }
 
 /** Runs a candidate and says whether it can serve. */
-export async function probePython(command: string): Promise<PythonProbe> {
-  const output = await $({ quiet: true, nothrow: true, timeout: "30s" })`${command} -c ${probeScript}`;
+async function probePython(command: string): Promise<PythonProbe> {
+  const output = await $({
+    quiet: true,
+    nothrow: true,
+    timeout: "30s",
+  })`${command} -c ${probeScript}`;
   // 127 and 126 are the shell's for a command that is absent or cannot be run; pyenv uses 127 for a version not set.
   if (output.exitCode === 127) return { command, status: "absent" };
   if (output.exitCode !== 0) {

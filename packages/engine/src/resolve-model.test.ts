@@ -46,9 +46,9 @@ describe("resolveModel", () => {
       `echo 'downloading 93 MB' >&2; echo '${JSON.stringify(answer())}'`,
     );
     const lines: string[] = [];
-    await expect(
-      resolveModel({ ...options, onLine: (line) => lines.push(line) }),
-    ).resolves.toEqual(answer());
+    await expect(resolveModel({ ...options, onLine: (line) => lines.push(line) })).resolves.toEqual(
+      answer(),
+    );
     expect(lines).toEqual(["downloading 93 MB"]);
     await expect(resolveModel(options)).resolves.toEqual(answer());
     await expect(recallModel(options)).resolves.toEqual(answer());
@@ -89,7 +89,7 @@ describe("resolveModel", () => {
 
   it("shows the last lines when the resolver breaks down", async () => {
     const { options } = await withResolver("echo 'Traceback: MemoryError' >&2; exit 1");
-    await expect(resolveModel(options)).rejects.toThrowError(/exit code 1.*Traceback: MemoryError/s);
+    await expect(resolveModel(options)).rejects.toThrow(/exit code 1.*Traceback: MemoryError/s);
   });
 
   it("refuses an answer of another form", async () => {

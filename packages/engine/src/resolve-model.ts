@@ -85,8 +85,13 @@ export async function resolveModel(options: ResolveModelOptions): Promise<Resolv
 
   const output = await runCommand(
     [
-      ...[options.python, "-m", "memory_r1_engine.models", "resolve", options.name],
-      ...["--cache-dir", options.cacheDirectory],
+      options.python,
+      "-m",
+      "memory_r1_engine.models",
+      "resolve",
+      options.name,
+      "--cache-dir",
+      options.cacheDirectory,
     ],
     {
       stream: "stderr",
@@ -104,7 +109,11 @@ export async function resolveModel(options: ResolveModelOptions): Promise<Resolv
             lastLines(output.stderr),
     );
   const answer = lastLines(output.stdout, 1);
-  const model = parseJson(answer, resolvedModelSchema, `answer of the model resolver for ${options.name}`);
+  const model = parseJson(
+    answer,
+    resolvedModelSchema,
+    `answer of the model resolver for ${options.name}`,
+  );
   if (!(await isDirectory(options.name))) {
     await makeCacheFolder(join(options.cacheDirectory, "resolved"));
     const file = await rememberedFile(options);

@@ -39,7 +39,10 @@ const goldenSchema = z.object({
 
 const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
 const split = (regex: string): object => ({
-  ...{ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false },
+  type: "Split",
+  pattern: { Regex: regex },
+  behavior: "Isolated",
+  invert: false,
 });
 
 /** The model's own tokenizer, and its vocabulary behind the splits, normaliser and template habits of other families. */
@@ -106,9 +109,7 @@ const sequences = randomSequences();
 
 /** Eight hexadecimal digits for each list of ids, run together. */
 const hashes = (lists: readonly (readonly number[])[]): string =>
-  lists
-    .map((ids) => createHash("sha256").update(ids.join(",")).digest("hex").slice(0, 8))
-    .join("");
+  lists.map((ids) => createHash("sha256").update(ids.join(",")).digest("hex").slice(0, 8)).join("");
 
 const exampleTexts = ["Hello, world!", "1:56 pm on 8 May, 2023", "thumbs 👍👍🏻👍🏼👍🏽👍🏾👍🏿"];
 
@@ -124,7 +125,10 @@ let prepared: PreparedEngine;
 let folder: string;
 const folders: string[] = [];
 
-async function writeVariant(name: string, change: { tokenizer?: object; template?: string }): Promise<string> {
+async function writeVariant(
+  name: string,
+  change: { tokenizer?: object; template?: string },
+): Promise<string> {
   const target = join(folder, name);
   const source = prepared.model.directory;
   await cp(source, target, {
@@ -144,7 +148,8 @@ async function writeVariant(name: string, change: { tokenizer?: object; template
 beforeAll(async () => {
   prepared = await prepareEngine();
   folder = await mkdtemp(join(tmpdir(), "memory-r1-tokenizer-"));
-  for (const [name, change] of Object.entries(variants)) folders.push(await writeVariant(name, change));
+  for (const [name, change] of Object.entries(variants))
+    folders.push(await writeVariant(name, change));
 }, 20 * 60_000);
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
@@ -185,13 +190,13 @@ describe("ids and texts, computed here and by Python's transformers", () => {
   );
 
   it("of Python are those of the golden file (vitest -u writes it anew)", async () => {
-    const entries = Object.keys(variants).map((name, index) => [
+    const goldenVariants = Object.keys(variants).map((name, index): [string, unknown] => [
       name,
       golden(answers[index]?.textIds ?? [], answers[index]?.chatIds ?? []),
     ]);
     const content = {
       origin: `transformers (engine-torch/requirements.txt) with ${prepared.model.revision}`,
-      variants: Object.fromEntries(entries) as unknown,
+      variants: Object.fromEntries(goldenVariants),
     };
     await expect(`${JSON.stringify(content, undefined, 1)}\n`).toMatchFileSnapshot(goldenFile);
   });
@@ -251,30 +256,33 @@ describe("the tokenizer of SmolLM2", () => {
 describe("a folder that is no model", () => {
   it("is an error that says what is missing", async () => {
     const empty = await mkdtemp(join(folder, "empty-"));
-    await expect(loadChatTokenizer(empty)).rejects.toThrowError(ConfigError);
-    await expect(loadChatTokenizer(empty)).rejects.toThrowError(/has no tokenizer\.json/);
+    await expect(loadChatTokenizer(empty)).rejects.toThrow(ConfigError);
+    await expect(loadChatTokenizer(empty)).rejects.toThrow(/has no tokenizer\.json/);
   });
 
   it("with a damaged tokenizer is an error that says where", async () => {
     const damaged = await mkdtemp(join(folder, "damaged-"));
     await writeFile(join(damaged, "tokenizer_config.json"), "{}");
     await writeFile(join(damaged, "tokenizer.json"), '{"model": {');
-    await expect(loadChatTokenizer(damaged)).rejects.toThrowError(DataFormatError);
+    await expect(loadChatTokenizer(damaged)).rejects.toThrow(DataFormatError);
     await writeFile(
       join(damaged, "tokenizer.json"),
       '{"model": {"type": "Unknown"}, "added_tokens": [], "decoder": null, "post_processor": null, "normalizer": null, "pre_tokenizer": null}',
     );
-    await expect(loadChatTokenizer(damaged)).rejects.toThrowError(/cannot be loaded/);
+    await expect(loadChatTokenizer(damaged)).rejects.toThrow(/cannot be loaded/);
   });
 
   it("without a chat template can encode, and says why it cannot chat", async () => {
     const plain = await mkdtemp(join(folder, "plain-"));
     await cp(join(folders[0] ?? "", "tokenizer.json"), join(plain, "tokenizer.json"));
-    await writeFile(join(plain, "tokenizer_config.json"), '{"eos_token": {"content": "<|im_end|>"}}');
+    await writeFile(
+      join(plain, "tokenizer_config.json"),
+      '{"eos_token": {"content": "<|im_end|>"}}',
+    );
     const tokenizer = await loadChatTokenizer(plain);
     expect(tokenizer.encode("hello").length).toBeGreaterThan(0);
     expect(tokenizer.eosTokenIds).toEqual([2]);
-    expect(() => tokenizer.encodeChat([{ role: "user", content: "hi" }])).toThrowError(
+    expect(() => tokenizer.encodeChat([{ role: "user", content: "hi" }])).toThrow(
       /no chat template/,
     );
   });

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
-import { Tokenizer } from "@huggingface/tokenizers";
 import { ConfigError, DataFormatError, parseJson, type ChatMessage } from "@memory-r1/spec";
 import { z } from "zod";
 import { readOptional } from "./files.ts";
+import { createLibraryTokenizer, type LibraryTokenizer } from "./tokenizers-library.ts";
 
 /**
  * Text to token ids and back, equal to Python's transformers for the same model directory. Special tokens are never
@@ -98,7 +98,9 @@ function asPythonRunsIt(preTokenizer: PreTokenizer): PreTokenizer {
       return { ...preTokenizer, pretokenizers: parts };
     }
     case "Digits":
-      return isolate(preTokenizer.individual_digits === true ? String.raw`\p{N}` : String.raw`\p{N}+`);
+      return isolate(
+        preTokenizer.individual_digits === true ? String.raw`\p{N}` : String.raw`\p{N}+`,
+      );
     case "ByteLevel":
       // A prefix space is added before the split, so that the two cannot be taken apart.
       if (preTokenizer.use_regex === false || preTokenizer.add_prefix_space === true)
@@ -116,8 +118,10 @@ function asPythonRunsIt(preTokenizer: PreTokenizer): PreTokenizer {
 const spacesOfPythonOnly: readonly string[] = ["\u001c", "\u001d", "\u001e", "\u001f", "\u0085"];
 /** JavaScript's `trim` takes it for white space and Python's `strip` does not. */
 const spaceOfJavaScriptOnly = "\ufeff";
-const spacesOfBoth: readonly string[] = [..."\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"];
-const spacesOfNeither: readonly string[] = [..."\u{f8f0}\u{f8f1}\u{f8f2}\u{f8f3}"];
+const spacesOfBoth: readonly string[] = "\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006".split(
+  "",
+);
+const spacesOfNeither: readonly string[] = "\uf8f0\uf8f1\uf8f2\uf8f3".split("");
 
 /**
  * Stand-ins under which a template's `trim` in JavaScript trims what Python's would: characters on which the two
@@ -128,7 +132,8 @@ function trimStandIns(present: string): readonly (readonly [string, string])[] {
   const take = (character: string, candidates: readonly string[]): void => {
     if (!present.includes(character)) return;
     const free = candidates.find(
-      (candidate) => !present.includes(candidate) && !pairs.some(([, taken]) => taken === candidate),
+      (candidate) =>
+        !present.includes(candidate) && !pairs.some(([, taken]) => taken === candidate),
     );
     if (free !== undefined) pairs.push([character, free]);
   };
@@ -179,12 +184,10 @@ export async function loadChatTokenizer(modelDirectory: string): Promise<ChatTok
           join(modelDirectory, "generation_config.json"),
         );
 
-  let tokenizer: Tokenizer;
+  let tokenizer: LibraryTokenizer;
   try {
-    tokenizer = new Tokenizer(
-      file.pre_tokenizer
-        ? { ...file, pre_tokenizer: asPythonRunsIt(file.pre_tokenizer) }
-        : file,
+    tokenizer = createLibraryTokenizer(
+      file.pre_tokenizer ? { ...file, pre_tokenizer: asPythonRunsIt(file.pre_tokenizer) } : file,
       config,
     );
   } catch (cause) {
@@ -200,7 +203,8 @@ export async function loadChatTokenizer(modelDirectory: string): Promise<ChatTok
   const specialTokens: Record<string, string> = {};
   for (const name of specialTokenNames) {
     const token = config[name] ?? undefined;
-    if (token !== undefined) specialTokens[name] = typeof token === "string" ? token : token.content;
+    if (token !== undefined)
+      specialTokens[name] = typeof token === "string" ? token : token.content;
   }
 
   const eosTokenIds = new Set<number>();

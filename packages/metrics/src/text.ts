@@ -14,7 +14,7 @@ export function removeAsciiPunctuation(text: string): string {
 }
 
 /** How often each token occurs. */
-export function countTokens(tokens: readonly string[]): Map<string, number> {
+function countTokens(tokens: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const token of tokens) counts.set(token, (counts.get(token) ?? 0) + 1);
   return counts;

@@ -48,7 +48,8 @@ const isTransientStatus = (status: number): boolean =>
 function statusOf(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("httpResponse" in error)) return undefined;
   const response = error.httpResponse;
-  if (typeof response !== "object" || response === null || !("status" in response)) return undefined;
+  if (typeof response !== "object" || response === null || !("status" in response))
+    return undefined;
   return typeof response.status === "number" ? response.status : undefined;
 }
 
@@ -98,7 +99,8 @@ export function createCaller(target: InferenceTarget): Caller {
 
   async function attempt<T>(what: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeout = AbortSignal.timeout(timeoutMs);
-    const signal = target.signal === undefined ? timeout : AbortSignal.any([target.signal, timeout]);
+    const signal =
+      target.signal === undefined ? timeout : AbortSignal.any([target.signal, timeout]);
     try {
       return await run(signal);
     } catch (error) {

@@ -1,4 +1,9 @@
-import type { GenerateRequest, GenerateResult, GeneratedText, TextGenerator } from "@memory-r1/spec";
+import type {
+  GenerateRequest,
+  GenerateResult,
+  GeneratedText,
+  TextGenerator,
+} from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** A generator under test. */
@@ -31,7 +36,7 @@ export function describeTextGeneratorContract(
   start: () => Promise<ContractSubject>,
   options: { readonly startTimeoutMs?: number } = {},
 ): void {
-  describe(`TextGenerator contract: ${name}`, () => {
+  describe(`TextGenerator contract: ${name}`, { timeout: 60_000 }, () => {
     let subject: ContractSubject | undefined;
     beforeAll(async () => {
       subject = await start();

@@ -99,7 +99,7 @@ export function createInferenceEmbedding(options: InferenceEmbeddingOptions): In
 
   return {
     description: options.description ?? `${options.model} (${where})`,
-    statistics: caller.statistics,
+    statistics: () => caller.statistics(),
     embed(texts) {
       const missing = [...new Set(texts)].filter((text) => !known.has(text));
       for (let start = 0; start < missing.length; start += batchSize)

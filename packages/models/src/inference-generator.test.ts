@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, type GenerateRequest } from "@memory-r1/spec";
 import { afterEach, describe, expect, it } from "vitest";
-import { startJsonServer, type JsonServer, type Reaction, type SeenRequest } from "./__fixtures__/json-server.ts";
+import { z } from "zod";
+import {
+  startJsonServer,
+  type JsonServer,
+  type Reaction,
+  type SeenRequest,
+} from "./__fixtures__/json-server.ts";
 import { describeTextGeneratorContract } from "./contract.ts";
 import { createInferenceGenerator, type InferenceGeneratorOptions } from "./inference-generator.ts";
 
@@ -20,7 +26,9 @@ const completion = (text: string, finishReason = "stop"): Reaction => ({
     created: 1,
     model: "m",
     usage: {},
-    choices: [{ index: 0, finish_reason: finishReason, message: { role: "assistant", content: text } }],
+    choices: [
+      { index: 0, finish_reason: finishReason, message: { role: "assistant", content: text } },
+    ],
   },
 });
 
@@ -37,15 +45,18 @@ async function start(
   const running = await startJsonServer(handle);
   server = running;
   const generator = createInferenceGenerator({
-    ...{ model: "some/model", endpointUrl: running.url, accessToken: "secret", retryDelayMs: 1 },
+    model: "some/model",
+    endpointUrl: running.url,
+    accessToken: "secret",
+    retryDelayMs: 1,
     ...more,
   });
   return { generator, running };
 }
 
-/** A chat model in a few lines: it repeats the last message, or some of the letters that its seed picks. */
+/** A chat model in a few lines: it repeats the last message, cut off after max_tokens words. */
 function echo({ body }: SeenRequest): Reaction {
-  const messages = body.messages as { content: string }[]; // what the client sends
+  const messages = z.array(z.object({ content: z.string() })).parse(body.messages);
   const maxTokens = Number(body.max_tokens);
   if (maxTokens > 1_000) return { status: 400, body: { detail: "max_tokens is too large" } };
   const words = (messages.at(-1)?.content ?? "").split(" ");
@@ -88,7 +99,10 @@ describe("createInferenceGenerator", () => {
         max_tokens: 8,
         temperature: 0,
         seed: 3,
-        response_format: { type: "json_schema", json_schema: { name: "reply", schema, strict: true } },
+        response_format: {
+          type: "json_schema",
+          json_schema: { name: "reply", schema, strict: true },
+        },
       },
     });
   });

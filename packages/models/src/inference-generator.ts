@@ -99,9 +99,8 @@ export function createInferenceGenerator(options: InferenceGeneratorOptions): In
 
   return {
     description: options.description ?? `${options.model} (${where})`,
-    statistics: caller.statistics,
-    generate: (requests) =>
-      Promise.all(requests.map((request) => limit(() => complete(request)))),
+    statistics: () => caller.statistics(),
+    generate: (requests) => Promise.all(requests.map((request) => limit(() => complete(request)))),
   };
 }
 

@@ -1,4 +1,9 @@
-import type { GenerateRequest, GenerateResult, GeneratedText, TextGenerator } from "@memory-r1/spec";
+import type {
+  GenerateRequest,
+  GenerateResult,
+  GeneratedText,
+  TextGenerator,
+} from "@memory-r1/spec";
 
 /** What a script says to one completion of a request: its text, the whole completion, or a failed call. */
 export type ScriptedReply = string | GeneratedText | { readonly failed: string };

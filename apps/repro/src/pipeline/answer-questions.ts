@@ -8,7 +8,9 @@ import { jsonLines } from "./json-lines.ts";
 const predictionSchema = z.strictObject({
   questionId: z.string(),
   /** What the prompt showed, for whoever reads a failure. */
-  memories: z.array(z.strictObject({ text: z.string(), date: z.string(), participant: z.string().optional() })),
+  memories: z.array(
+    z.strictObject({ text: z.string(), date: z.string(), participant: z.string().optional() }),
+  ),
   outcome: z.discriminatedUnion("status", [
     z.strictObject({ status: z.literal("answered"), answer: z.string(), raw: z.string() }),
     z.strictObject({ status: z.literal("unparsable"), reason: z.string(), raw: z.string() }),
@@ -36,10 +38,12 @@ export async function answerQuestions(options: {
 }): Promise<readonly Prediction[]> {
   const log = jsonLines(options.file, predictionSchema);
   const found = await log.read();
-  const whole =
-    found.length >= options.questions.length ? found.length : found.length - (found.length % batchSize);
-  const predictions = found.slice(0, whole);
-  if (predictions.length < found.length) await log.keep(predictions);
+  const isFinished = found.length >= options.questions.length;
+  const predictions = isFinished
+    ? found
+    : found.slice(0, found.length - (found.length % batchSize));
+  // Also cuts off a half-written line that a killed run left.
+  if (!isFinished) await log.keep(predictions);
   options.progress.advance(predictions.length);
   while (predictions.length < options.questions.length) {
     options.signal.throwIfAborted();
@@ -50,7 +54,11 @@ export async function answerQuestions(options: {
         memories: await options.context(question),
       })),
     );
-    const answers = await answerAll({ generator: options.generator, agent: options.agent, requests });
+    const answers = await answerAll({
+      generator: options.generator,
+      agent: options.agent,
+      requests,
+    });
     const records = requests.map((request, index) => toPrediction(request, answers[index]));
     await log.append(records);
     predictions.push(...records);

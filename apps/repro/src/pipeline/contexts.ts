@@ -1,4 +1,9 @@
-import { type AnswerMemory, type MemoryBank, type Retriever, selectMemories } from "@memory-r1/core";
+import {
+  type AnswerMemory,
+  type MemoryBank,
+  type Retriever,
+  selectMemories,
+} from "@memory-r1/core";
 import type {
   ContextItem,
   Conversation,
@@ -34,7 +39,9 @@ export function otherConversationContext(
     const other = ids[(ids.indexOf(question.conversationId) + 1) % ids.length];
     const bank = other === undefined ? undefined : banks.get(other);
     if (bank === undefined || other === question.conversationId) {
-      throw new RangeError("the control of another conversation's memories needs two conversations");
+      throw new RangeError(
+        "the control of another conversation's memories needs two conversations",
+      );
     }
     return selectMemories({ bank, question: question.text, retriever, count });
   };
@@ -77,7 +84,11 @@ function evidenceByTurn(conversation: Conversation): Map<string, AnswerMemory[]>
     for (const turn of session.turns) {
       if (byTurn.has(turn.id)) continue;
       byTurn.set(turn.id, [
-        { text: `${turn.speaker}: ${turn.text}`, date: session.dateText, participant: turn.speaker },
+        {
+          text: `${turn.speaker}: ${turn.text}`,
+          date: session.dateText,
+          participant: turn.speaker,
+        },
       ]);
     }
   }
@@ -89,32 +100,43 @@ export async function systemContext(
   system: MemorySystem,
   conversations: readonly Conversation[],
 ): Promise<ContextSource> {
-  const sessions = new Map<string, { session: MemorySession; order: Map<string, number>; speakers: Map<string, string> }>();
+  const sessions = new Map<
+    string,
+    { session: MemorySession; order: Map<string, number>; speakers: Map<string, string> }
+  >();
   for (const conversation of conversations) {
-    const session = await system.open({ id: conversation.id, participants: conversation.participants });
+    const session = await system.open({
+      id: conversation.id,
+      participants: conversation.participants,
+    });
     const order = new Map<string, number>();
     const speakers = new Map<string, string>();
     for (const part of conversation.sessions) {
       for (const turn of part.turns) {
         order.set(turn.id, order.size);
         speakers.set(turn.id, turn.speaker);
-        await session.ingest(turn, { id: part.id, dateText: part.dateText }, part.facts.filter((fact) => fact.sourceTurnIds[0] === turn.id));
+        await session.ingest(
+          turn,
+          { id: part.id, dateText: part.dateText },
+          part.facts.filter((fact) => fact.sourceTurnIds[0] === turn.id),
+        );
       }
     }
     sessions.set(conversation.id, { session, order, speakers });
   }
   return async (question) => {
     const opened = sessions.get(question.conversationId);
-    if (opened === undefined) throw new RangeError(`${question.conversationId} was not told to ${system.name}`);
+    if (opened === undefined)
+      throw new RangeError(`${question.conversationId} was not told to ${system.name}`);
     const items = await opened.session.context({ id: question.id, text: question.text });
     // The same order as for banks: what was said first comes first.
     return [...items]
       .sort((one, other) => position(one, opened.order) - position(other, opened.order))
-      .map((item) => ({
-        text: item.text,
-        date: item.date,
-        participant: opened.speakers.get(item.sourceTurnIds[0] ?? "") ?? "",
-      }));
+      .map((item) => {
+        const participant = opened.speakers.get(item.sourceTurnIds[0] ?? "");
+        const { text, date } = item;
+        return participant === undefined ? { text, date } : { text, date, participant };
+      });
   };
 }
 

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { baselines, createBaseline } from "@memory-r1/baselines";
-import { sampleQuestions } from "@memory-r1/datasets";
+import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
-import type { Arm } from "../experiment.ts";
+import type { Arm, Experiment } from "../experiment.ts";
 import { answerQuestions, type Prediction } from "./answer-questions.ts";
 import {
   bankContext,
@@ -35,7 +35,7 @@ export async function evaluateArms(
   agents: { readonly manager: TrainedAgent | undefined; readonly answer: TrainedAgent | undefined },
 ): Promise<Evaluation> {
   const { arms } = services.experiment.evaluation;
-  const questions = chooseQuestions(services);
+  const questions = chooseQuestions(services.experiment, services.splits);
   const asked = [...questions.validation, ...questions.test];
   const conversations = conversationsOf(services, asked);
   const kinds = new Set(
@@ -70,17 +70,31 @@ export async function evaluateArms(
   return { questions, predictions, banks };
 }
 
-function chooseQuestions(services: RunServices): EvaluatedQuestions {
-  const { experiment, splits } = services;
-  const { validation, testSample } = experiment.evaluation;
+/**
+ * The questions that every arm will be asked.
+ * @throws ConfigError where an arm cannot be asked them; call it before anything long starts
+ */
+export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
+  const { validation, testSample, arms } = experiment.evaluation;
   const test = splits.test.questions;
-  return {
+  const questions = {
     validation: validation ? splits.validation.questions : [],
     test:
       testSample === undefined || testSample >= test.length
         ? test
         : sampleQuestions(test, testSample, experiment.seed),
   };
+  const conversations = new Set(
+    [...questions.validation, ...questions.test].map((question) => question.conversationId),
+  );
+  const control = arms.find((arm) => arm.context === "other-conversation");
+  if (control !== undefined && conversations.size === 1) {
+    throw new ConfigError(
+      `arm "${control.name}" reads another conversation's memories, but all questions are about one conversation. ` +
+        "Ask more questions (evaluation.validation, evaluation.testSample) or leave the arm out.",
+    );
+  }
+  return questions;
 }
 
 function conversationsOf(services: RunServices, questions: readonly Question[]): Conversation[] {
@@ -104,13 +118,18 @@ async function contextOf(
     case "other-conversation": {
       if (arm.memory.kind === "baseline") {
         return systemContext(
-          createBaseline(knownName("baseline", arm.memory.baseline, baselines), { retriever: services.retriever, count }),
+          createBaseline(knownName("baseline", arm.memory.baseline, baselines), {
+            retriever: services.retriever,
+            count,
+          }),
           conversations,
         );
       }
       const played = banks.get(arm.memory.manager);
       if (played === undefined) {
-        throw new ConfigError(`arm "${arm.name}": no bank of the ${arm.memory.manager} Manager was made`);
+        throw new ConfigError(
+          `arm "${arm.name}": no bank of the ${arm.memory.manager} Manager was made`,
+        );
       }
       const own = new Map([...played].map(([id, episode]) => [id, episode.bank]));
       const source = arm.context === "retrieved" ? bankContext : otherConversationContext;

@@ -1,15 +1,8 @@
-import { appendFile, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeFileAtomic } from "@memory-r1/report";
 import { parseJson } from "@memory-r1/spec";
 import type { z } from "zod";
-
-/** Writes a file so that it is there whole or not at all. */
-export async function writeWhole(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, text);
-  await rename(temporary, file);
-}
 
 /** The text of a file, or undefined where there is none. */
 export async function readIfThere(file: string): Promise<string | undefined> {
@@ -21,13 +14,15 @@ export async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-/**
- * A file of one JSON record a line that a killed run leaves with, at worst, a half-written last line:
- * reading drops that line, `keep` cuts the file back to a complete batch before work goes on.
- */
+/** A file of one JSON record a line, which a killed run can leave with a half-written last line. */
 export interface JsonLines<T> {
+  /** The records of all whole lines; none where there is no file. @throws DataFormatError naming file and line */
   read(): Promise<T[]>;
   append(records: readonly T[]): Promise<void>;
+  /**
+   * Makes the file hold these records and nothing else. Needed once before the first `append` to a file that an
+   * earlier process may have left: what is appended to half a line is lost with it.
+   */
   keep(records: readonly T[]): Promise<void>;
 }
 
@@ -45,6 +40,6 @@ export function jsonLines<T>(file: string, schema: z.ZodType<T>): JsonLines<T> {
       await mkdir(dirname(file), { recursive: true });
       await appendFile(file, encode(records));
     },
-    keep: (records) => writeWhole(file, encode(records)),
+    keep: (records) => writeFileAtomic(file, encode(records)),
   };
 }

@@ -6,13 +6,10 @@ export function knownName<Name extends string>(
   name: string,
   registry: Readonly<Record<Name, unknown>>,
 ): Name {
-  if (!isKeyOf(registry, name)) throw unknownName(kind, name, registry);
-  return name;
-}
-
-/** The error for a name that no registry has. */
-export function unknownName(kind: string, name: string, registry: object): ConfigError {
-  return new ConfigError(`There is no ${kind} "${name}". Known: ${Object.keys(registry).join(", ")}.`);
+  if (isKeyOf(registry, name)) return name;
+  throw new ConfigError(
+    `There is no ${kind} "${name}". Known: ${Object.keys(registry).join(", ")}.`,
+  );
 }
 
 function isKeyOf<Name extends string>(

@@ -7,7 +7,9 @@ import { type ExperimentInput, experimentSchema } from "../experiment.ts";
 import type { ExperimentSummary } from "../run-context.ts";
 
 /** What a file of benchmarks/ exports; its content is checked when the experiment is resolved. */
-const experimentModule = z.looseObject({ experiment: z.custom<ExperimentInput>((value) => typeof value === "object") });
+const experimentModule = z.looseObject({
+  experiment: z.custom<ExperimentInput>((value) => typeof value === "object"),
+});
 
 /** Compiled experiment files: one file of benchmarks/ is one experiment, named like the file. */
 async function experimentFiles(repositoryRoot: string): Promise<Map<string, string>> {
@@ -16,7 +18,10 @@ async function experimentFiles(repositoryRoot: string): Promise<Map<string, stri
   try {
     names = await readdir(folder);
   } catch (cause) {
-    throw new ConfigError(`${folder}: cannot be read. Build the project first: \`pnpm build\`.`, cause);
+    throw new ConfigError(
+      `${folder}: cannot be read. Build the project first: \`pnpm build\`.`,
+      cause,
+    );
   }
   const files = names.filter((name) => name.endsWith(".js") && !name.includes(".test."));
   return new Map(files.sort().map((name) => [name.slice(0, -".js".length), join(folder, name)]));
@@ -28,7 +33,10 @@ async function importExperiment(file: string): Promise<ExperimentInput> {
 }
 
 /** @throws ConfigError where there is no such experiment; the message lists those that there are. */
-export async function loadExperiment(repositoryRoot: string, name: string): Promise<ExperimentInput> {
+export async function loadExperiment(
+  repositoryRoot: string,
+  name: string,
+): Promise<ExperimentInput> {
   const files = await experimentFiles(repositoryRoot);
   const file = files.get(name);
   if (file === undefined) {

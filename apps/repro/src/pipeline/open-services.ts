@@ -1,22 +1,14 @@
 import { join } from "node:path";
-import { baselines } from "@memory-r1/baselines";
-import {
-  createAnswerAgent,
-  createMemoryManager,
-  createRetriever,
-  answerVariants,
-  managerFormats,
-  retrievers,
-} from "@memory-r1/core";
+import { createAnswerAgent, createMemoryManager, createRetriever } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
-import { isMetricName, metrics, scoreAnswer } from "@memory-r1/metrics";
+import { metrics, scoreAnswer } from "@memory-r1/metrics";
 import { createInferenceEmbedding } from "@memory-r1/models";
 import type { Manifest } from "@memory-r1/report";
-import { type Dataset, type EngineLostError, type TextGenerator } from "@memory-r1/spec";
-import type { Experiment } from "../experiment.ts";
+import type { Dataset, EngineLostError, TextGenerator } from "@memory-r1/spec";
 import type { RunContext } from "../run-context.ts";
-import { knownName, unknownName } from "./known-name.ts";
+import { knownName } from "./known-name.ts";
+import { namePolicies } from "./named-policies.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 
@@ -41,8 +33,7 @@ export async function openServices(options: {
 }): Promise<OpenedServices> {
   const { context, runDirectory } = options;
   const { experiment, threads } = options.config;
-  // Names are checked before anything long starts.
-  const policies = namedPolicies(experiment);
+  const policies = namePolicies(experiment);
   const checkpointsDirectory = join(runDirectory, "checkpoints");
   const launched = await launchEngine({
     model: experiment.model.name,
@@ -59,12 +50,17 @@ export async function openServices(options: {
   });
   try {
     const { client, model } = launched;
+    // Embeddings do not go through the engine's client: without this they would be tried again for seconds.
+    const engineLost = new AbortController();
+    void launched.lost.then((error) => engineLost.abort(error));
     const tokenizer = await loadChatTokenizer(model.directory);
     const sessionId = await client.createSession();
     const embeddingModel = createInferenceEmbedding({
       model: experiment.embedding,
       endpointUrl: `${launched.baseUrl}/embed`,
       accessToken: launched.token,
+      signal: AbortSignal.any([context.signal, engineLost.signal]),
+      logger: context.logger,
     });
     const retriever = createRetriever(policies.retriever, { embeddingModel });
     const generatorOf = async (
@@ -83,6 +79,7 @@ export async function openServices(options: {
       shownCount: experiment.manager.shown,
       retriever,
     };
+    const answerAgent = createAnswerAgent({ variant: policies.variant });
     const services: RunServices = {
       experiment,
       context,
@@ -91,8 +88,14 @@ export async function openServices(options: {
       splits: options.splits,
       engine: { client, sessionId, baseModel: model.name, tokenizer, checkpointsDirectory },
       retriever,
-      answerAgent: createAnswerAgent({ variant: policies.variant }),
-      manager: createMemoryManager({ ...managerOptions, constrained: experiment.manager.constrained }),
+      answerAgent: {
+        ...answerAgent,
+        maxTokens: experiment.answer.maxTokens ?? answerAgent.maxTokens,
+      },
+      manager: createMemoryManager({
+        ...managerOptions,
+        constrained: experiment.manager.constrained,
+      }),
       unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
       base: await generatorOf({ baseModel: model.name }, model.name),
       trained: (agent: TrainedAgent) => {
@@ -104,9 +107,9 @@ export async function openServices(options: {
         return known;
       },
       score: (name) => {
-        if (!isMetricName(name)) throw unknownName("metric", name, metrics);
+        const metric = knownName("metric", name, metrics);
         return (prediction, question) => {
-          const outcome = scoreAnswer(name, prediction, question);
+          const outcome = scoreAnswer(metric, prediction, question);
           return outcome.status === "graded" ? outcome.score : undefined;
         };
       },
@@ -135,21 +138,4 @@ function manifestModel(model: { name: string; revision: string; source: string }
   source: string;
 } {
   return { name: model.name, revision: model.revision, source: model.source };
-}
-
-function namedPolicies(experiment: Experiment) {
-  for (const name of [
-    ...experiment.evaluation.metrics,
-    ...experiment.training.map((stage) => stage.reward),
-  ]) {
-    if (!isMetricName(name)) throw unknownName("metric", name, metrics);
-  }
-  for (const arm of experiment.evaluation.arms) {
-    if (arm.memory.kind === "baseline") knownName("baseline", arm.memory.baseline, baselines);
-  }
-  return {
-    format: knownName("manager format", experiment.manager.format, managerFormats),
-    variant: knownName("answer variant", experiment.answer.variant, answerVariants),
-    retriever: knownName("retriever", experiment.retriever, retrievers),
-  };
 }

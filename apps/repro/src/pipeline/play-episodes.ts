@@ -1,11 +1,12 @@
 import {
-  applyOperations,
   createMemoryBank,
   datedFacts,
   type DatedFact,
+  type ManagerEpisode,
   type ManagerPrompt,
   type MemoryBank,
   type MemoryManager,
+  startManagerEpisode,
 } from "@memory-r1/core";
 import {
   type Conversation,
@@ -47,12 +48,7 @@ export interface PlayedEpisode {
   readonly facts: readonly DatedFact[];
 }
 
-/**
- * Plays whole episodes in lock-step: round r decides the r-th fact of every lane in one batch. Replies are appended
- * to `file` round by round; on a second call those that are there are replayed instead of asked again, and since a
- * round is always one batch of the same lanes, a resumed episode is the same to the byte.
- */
-export async function playEpisodes(options: {
+export interface PlayOptions {
   readonly lanes: readonly Lane[];
   readonly generator: TextGenerator;
   readonly maxTokens: number;
@@ -63,121 +59,50 @@ export async function playEpisodes(options: {
   readonly file: string | undefined;
   readonly progress: ProgressTask;
   readonly signal: AbortSignal;
-}): Promise<ReadonlyMap<string, PlayedEpisode>> {
+}
+
+/**
+ * Plays whole episodes in lock-step: round r decides the r-th fact of every lane in one batch. Replies are appended
+ * to `file` round by round; on a second call those that are there are replayed instead of asked again, and since a
+ * round is always one batch of the same lanes, a resumed episode is the same to the byte.
+ * @returns lane key to what it came to
+ * @throws ModelCallError where a reply does not come: the run stops and can be resumed
+ */
+export async function playEpisodes(
+  options: PlayOptions,
+): Promise<ReadonlyMap<string, PlayedEpisode>> {
   const states = options.lanes.map(startLane);
   const log = options.file === undefined ? undefined : jsonLines(options.file, decisionSchema);
   const kept = byRound(log === undefined ? [] : await log.read());
   const complete: Decision[] = [];
+  let isReplaying = true;
   for (let round = 0; ; round++) {
     const active = states.filter((state) => round < state.facts.length);
     if (active.length === 0) break;
     options.signal.throwIfAborted();
-    const prompts = await Promise.all(active.map((state) => promptOf(state, round)));
-    const earlier = kept.get(round) ?? new Map<string, Decision>();
-    let decisions: Decision[];
-    if (active.every((state) => earlier.has(state.lane.key))) {
-      decisions = active.flatMap((state) => earlier.get(state.lane.key) ?? []);
-    } else {
-      if (earlier.size > 0) await log?.keep(complete);
-      const replies = await options.generator.generate(
-        prompts.map((prompt, index): GenerateRequest => {
-          const key = active[index]?.lane.key ?? "";
-          return {
-            messages: prompt.messages,
-            maxTokens: options.maxTokens,
-            temperature: options.temperature,
-            seed: deriveSeed(options.seed, "episode", key, round),
-            ...(prompt.constraint === undefined ? {} : { constraint: prompt.constraint }),
-          };
-        }),
-      );
-      decisions = active.map((state, index) => ({
-        round,
-        lane: state.lane.key,
-        factId: state.facts[round]?.fact.id ?? "",
-        reply: replyText(replies[index], state.lane.key, round),
-      }));
+    const turns = await Promise.all(active.map((state) => promptOf(state, round)));
+    let decisions = isReplaying ? wholeRound(turns, kept.get(round)) : undefined;
+    if (decisions === undefined) {
+      // From here on the file is written: what a killed run left of this round goes first.
+      if (isReplaying) await log?.keep(complete);
+      isReplaying = false;
+      decisions = await askRound(options, round, turns);
       await log?.append(decisions);
     }
     complete.push(...decisions);
-    active.forEach((state, index) => decide(state, round, prompts[index], decisions[index]));
+    await Promise.all(
+      turns.map(({ state }, index) =>
+        state.episode.act({ text: decisions[index]?.reply ?? "", stopReason: "stop" }),
+      ),
+    );
     options.progress.advance(active.length);
   }
-  return new Map(states.map((state) => [state.lane.key, state]));
+  return new Map(states.map((state) => [state.lane.key, toPlayed(state)]));
 }
 
 /** The number of decisions that the lanes hold, for a progress bar. */
 export function countDecisions(lanes: readonly Lane[]): number {
-  return lanes.reduce((sum, lane) => sum + (lane.facts ?? datedFacts(lane.conversation)).length, 0);
-}
-
-interface LaneState {
-  readonly lane: Lane;
-  readonly facts: readonly DatedFact[];
-  readonly bank: MemoryBank;
-  readonly operations: Record<MemoryOperationKind, number>;
-  unparsable: number;
-  rejected: number;
-}
-
-function startLane(lane: Lane): LaneState {
-  return {
-    lane,
-    facts: lane.facts ?? datedFacts(lane.conversation),
-    bank: createMemoryBank(),
-    operations: { ADD: 0, UPDATE: 0, DELETE: 0, NOOP: 0 },
-    unparsable: 0,
-    rejected: 0,
-  };
-}
-
-function byRound(decisions: readonly Decision[]): Map<number, Map<string, Decision>> {
-  const rounds = new Map<number, Map<string, Decision>>();
-  for (const decision of decisions) {
-    const lanes = rounds.get(decision.round) ?? new Map<string, Decision>();
-    lanes.set(decision.lane, decision);
-    rounds.set(decision.round, lanes);
-  }
-  return rounds;
-}
-
-async function promptOf(state: LaneState, round: number): Promise<ManagerPrompt> {
-  const next = state.facts[round];
-  if (next === undefined) throw new RangeError(`lane ${state.lane.key} has no fact ${round}`);
-  return state.lane.manager.prompt({ bank: state.bank, fact: next.fact, date: next.date });
-}
-
-/** A reply that never came would leave a hole in a bank that every later answer stands on: the run stops instead. */
-function replyText(result: GenerateResult | undefined, lane: string, round: number): string {
-  if (result?.status === "completed") {
-    const text = result.completions[0]?.text;
-    if (text !== undefined) return text;
-  }
-  const reason = result?.status === "failed" ? result.reason : "no completion";
-  throw new ModelCallError(`Memory Manager, ${lane}, fact ${round}: ${reason}`, { retryable: true });
-}
-
-function decide(
-  state: LaneState,
-  round: number,
-  prompt: ManagerPrompt | undefined,
-  decision: Decision | undefined,
-): void {
-  const next = state.facts[round];
-  if (prompt === undefined || decision === undefined || next === undefined) return;
-  const parsed = state.lane.manager.parse(decision.reply, prompt.shown);
-  if (parsed.status === "unparsable") {
-    state.unparsable += 1;
-    return;
-  }
-  const result = applyOperations(state.bank, parsed.operations, {
-    actor: state.lane.manager.name,
-    participant: next.fact.participant,
-    sourceTurnIds: next.fact.sourceTurnIds,
-    date: next.date,
-  });
-  for (const record of result.applied) state.operations[record.operation.kind] += 1;
-  state.rejected += result.rejected.length;
+  return lanes.reduce((sum, lane) => sum + factsOf(lane).length, 0);
 }
 
 /** Operations by kind as metrics for a log. */
@@ -189,4 +114,103 @@ export function operationMetrics(episode: PlayedEpisode): Record<string, number>
   };
   for (const kind of memoryOperationKinds) metrics[`operations/${kind}`] = episode.operations[kind];
   return metrics;
+}
+
+interface LaneState {
+  readonly lane: Lane;
+  readonly facts: readonly DatedFact[];
+  readonly episode: ManagerEpisode;
+}
+
+/** A lane that has a fact to decide on in this round. */
+interface LaneTurn {
+  readonly state: LaneState;
+  readonly factId: string;
+  readonly prompt: ManagerPrompt;
+}
+
+function factsOf(lane: Lane): readonly DatedFact[] {
+  return lane.facts ?? datedFacts(lane.conversation);
+}
+
+function startLane(lane: Lane): LaneState {
+  const facts = factsOf(lane);
+  return {
+    lane,
+    facts,
+    episode: startManagerEpisode(lane.manager, { bank: createMemoryBank(), facts }),
+  };
+}
+
+async function promptOf(state: LaneState, round: number): Promise<LaneTurn> {
+  const prompt = await state.episode.nextPrompt();
+  const factId = state.facts[round]?.fact.id;
+  if (prompt === undefined || factId === undefined) {
+    throw new RangeError(`lane ${state.lane.key} has no fact ${round}`);
+  }
+  return { state, factId, prompt };
+}
+
+/** Round to lane key to decision. */
+function byRound(decisions: readonly Decision[]): Map<number, Map<string, Decision>> {
+  const rounds = new Map<number, Map<string, Decision>>();
+  for (const decision of decisions) {
+    const lanes = rounds.get(decision.round) ?? new Map<string, Decision>();
+    lanes.set(decision.lane, decision);
+    rounds.set(decision.round, lanes);
+  }
+  return rounds;
+}
+
+/** The kept decisions of a round in the order of its turns; undefined where one is missing. */
+function wholeRound(
+  turns: readonly LaneTurn[],
+  kept: ReadonlyMap<string, Decision> | undefined,
+): Decision[] | undefined {
+  const decisions = turns.flatMap(({ state }) => kept?.get(state.lane.key) ?? []);
+  return decisions.length === turns.length ? decisions : undefined;
+}
+
+async function askRound(
+  options: PlayOptions,
+  round: number,
+  turns: readonly LaneTurn[],
+): Promise<Decision[]> {
+  const replies = await options.generator.generate(
+    turns.map(({ state, prompt }): GenerateRequest => ({
+      messages: prompt.messages,
+      maxTokens: options.maxTokens,
+      temperature: options.temperature,
+      seed: deriveSeed(options.seed, "episode", state.lane.key, round),
+      ...(prompt.constraint === undefined ? {} : { constraint: prompt.constraint }),
+    })),
+  );
+  return turns.map(({ state, factId }, index) => ({
+    round,
+    lane: state.lane.key,
+    factId,
+    reply: replyText(replies[index], state.lane.key, round),
+  }));
+}
+
+/** A reply that never came would leave a hole in a bank that every later answer stands on: the run stops instead. */
+function replyText(result: GenerateResult | undefined, lane: string, round: number): string {
+  if (result?.status === "completed") {
+    const text = result.completions[0]?.text;
+    if (text !== undefined) return text;
+  }
+  const reason = result?.status === "failed" ? result.reason : "no completion";
+  throw new ModelCallError(`Memory Manager, ${lane}, fact ${round}: ${reason}`, {
+    retryable: true,
+  });
+}
+
+function toPlayed({ episode, facts }: LaneState): PlayedEpisode {
+  return {
+    bank: episode.bank(),
+    operations: episode.operationCounts(),
+    unparsable: episode.unparsableCount(),
+    rejected: episode.rejectedCount(),
+    facts,
+  };
 }

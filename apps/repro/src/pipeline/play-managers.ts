@@ -23,8 +23,13 @@ export async function playManagers(
 ): Promise<ReadonlyMap<ManagerKind, PlayedBanks>> {
   const played = new Map<ManagerKind, PlayedBanks>();
   // Banks of facts as they are: also the source of the oracle and of other conversations' memories.
-  played.set("add-everything", new Map(conversations.map((conversation) => [conversation.id, addEverything(conversation)])));
-  const untrained = (["untrained", "untrained-unconstrained"] as const).filter((kind) => kinds.has(kind));
+  played.set(
+    "add-everything",
+    new Map(conversations.map((conversation) => [conversation.id, addEverything(conversation)])),
+  );
+  const untrained = (["untrained", "untrained-unconstrained"] as const).filter((kind) =>
+    kinds.has(kind),
+  );
   if (untrained.length > 0) {
     const lanes = untrained.flatMap((kind) => lanesOf(services, kind, conversations));
     const episodes = await play(services, "untrained", lanes, services.base);

@@ -20,7 +20,12 @@ export async function codeVersion(
 }
 
 /** What a timing or a rounding can depend on. */
-export function machineFacts(): { cpu: string; cores: number; memoryGiB: number; platform: string } {
+export function machineFacts(): {
+  cpu: string;
+  cores: number;
+  memoryGiB: number;
+  platform: string;
+} {
   return {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,

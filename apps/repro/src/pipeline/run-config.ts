@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { writeFileAtomic } from "@memory-r1/report";
 import { parseJson, ResumeMismatchError } from "@memory-r1/spec";
 import { z } from "zod";
-import { type Experiment, experimentSchema } from "../experiment.ts";
+import { experimentSchema } from "../experiment.ts";
 import { readIfThere } from "./json-lines.ts";
 
 /** What a run was started with; `resume` reads it, and refuses to mix in anything else. */
-export const runConfigSchema = z.strictObject({
+const runConfigSchema = z.strictObject({
   schemaVersion: z.literal(1),
   runId: z.string(),
   command: z.string(),
@@ -17,7 +17,7 @@ export const runConfigSchema = z.strictObject({
   threads: z.number().optional(),
   experiment: experimentSchema,
 });
-export type RunConfig = z.infer<typeof runConfigSchema> & { readonly experiment: Experiment };
+export type RunConfig = z.infer<typeof runConfigSchema>;
 
 const fileName = "config.json";
 

@@ -13,7 +13,7 @@ import type {
   RunExperimentOptions,
   RunResult,
 } from "../run-context.ts";
-import { evaluateArms } from "./evaluate-arms.ts";
+import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
@@ -91,10 +91,13 @@ async function carryOut(
   context: RunContext,
 ): Promise<RunResult> {
   const started = performance.now();
+  const splits = splitDataset(dataset, "memory-r1");
+  // Whether the questions can be asked is known now, and must not come out after hours of training.
+  chooseQuestions(config.experiment, splits);
   const opened = await openServices({
     config,
     dataset,
-    splits: splitDataset(dataset, "memory-r1"),
+    splits,
     runDirectory,
     context,
     fingerprint: fingerprintOf(config),
@@ -133,7 +136,11 @@ async function work(
       command: config.command,
       code: config.code,
       createdAt: new Date().toISOString(),
-      configuration: parseJson(JSON.stringify(config.experiment), configurationSchema, "configuration"),
+      configuration: parseJson(
+        JSON.stringify(config.experiment),
+        configurationSchema,
+        "configuration",
+      ),
       dataset: { name: config.experiment.dataset, sha256: config.datasetSha256 },
       prompts: { ...promptHashes() },
       models: [...models],
@@ -180,7 +187,8 @@ function fingerprintOf(config: RunConfig): string {
 
 function commandLine(options: RunExperimentOptions): string {
   const parts = [`npx pnpm@10.34.8 repro run ${options.experimentName}`];
-  if (options.context.dataDirectory !== undefined) parts.push("--data-dir <folder of the data set>");
+  if (options.context.dataDirectory !== undefined)
+    parts.push("--data-dir <folder of the data set>");
   if (options.seed !== undefined) parts.push(`--seed ${options.seed}`);
   if (options.dtype !== undefined) parts.push(`--dtype ${options.dtype}`);
   if (options.threads !== undefined) parts.push(`--threads ${options.threads}`);

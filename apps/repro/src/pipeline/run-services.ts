@@ -1,14 +1,9 @@
 import type { AnswerAgent, AnswerScore, MemoryManager, Retriever } from "@memory-r1/core";
+import type { DatasetSplit } from "@memory-r1/datasets";
 import type { ChatTokenizer, EngineClient } from "@memory-r1/engine";
-import type { Conversation, Dataset, Question, TextGenerator } from "@memory-r1/spec";
+import type { Dataset, TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../experiment.ts";
 import type { RunContext } from "../run-context.ts";
-
-/** The part of a data set that one split holds; category 5 and questions without gold are not asked. */
-export interface SplitPart {
-  readonly conversations: readonly Conversation[];
-  readonly questions: readonly Question[];
-}
 
 /** A trained agent: where its weights are, and how it did on the validation conversation. */
 export interface TrainedAgent {
@@ -24,7 +19,7 @@ export interface RunServices {
   readonly context: RunContext;
   readonly runDirectory: string;
   readonly dataset: Dataset;
-  readonly splits: { readonly train: SplitPart; readonly validation: SplitPart; readonly test: SplitPart };
+  readonly splits: DatasetSplit;
   readonly engine: {
     readonly client: EngineClient;
     readonly sessionId: string;

@@ -5,7 +5,11 @@ import type { Question } from "@memory-r1/spec";
 export interface AnswerSummary {
   /** Undefined where nothing could be graded. */
   readonly mean: number | undefined;
-  readonly counts: { readonly graded: number; readonly unparsable: number; readonly failed: number };
+  readonly counts: {
+    readonly graded: number;
+    readonly unparsable: number;
+    readonly failed: number;
+  };
 }
 
 export function summariseAnswers(

@@ -1,4 +1,4 @@
-import { computeHeldTurns, evidenceMissing, isMetricName, scoreAnswer } from "@memory-r1/metrics";
+import { computeHeldTurns, evidenceMissing, metrics, scoreAnswer } from "@memory-r1/metrics";
 import {
   aggregatePredictions,
   type AggregateRow,
@@ -8,10 +8,11 @@ import {
   type PredictionRecord,
   type TableData,
 } from "@memory-r1/report";
-import { ConfigError, type Outcome, type Question, ungraded } from "@memory-r1/spec";
+import { type Outcome, type Question, ungraded } from "@memory-r1/spec";
 import type { Arm, Experiment } from "../experiment.ts";
 import type { Prediction } from "./answer-questions.ts";
 import type { Evaluation, EvaluatedQuestions } from "./evaluate-arms.ts";
+import { knownName } from "./known-name.ts";
 import type { PlayedBanks } from "./play-managers.ts";
 
 /** The tables of a run: what is shown, and what its CSV files hold in full. */
@@ -55,7 +56,10 @@ function recordsOf(
   split: SplitName,
 ): PredictionRecord[] {
   const byId = new Map(
-    (evaluation.predictions.get(arm.name) ?? []).map((prediction) => [prediction.questionId, prediction]),
+    (evaluation.predictions.get(arm.name) ?? []).map((prediction) => [
+      prediction.questionId,
+      prediction,
+    ]),
   );
   return evaluation.questions[split].map((question) => ({
     system: arm.system,
@@ -73,8 +77,8 @@ function recordsOf(
 }
 
 /** A failed call is ungraded; a reply without an answer in it is an empty answer, which every metric scores 0. */
-function outcomeOf(metric: string, prediction: Prediction | undefined, question: Question): Outcome {
-  if (!isMetricName(metric)) throw new ConfigError(`There is no metric "${metric}".`);
+function outcomeOf(name: string, prediction: Prediction | undefined, question: Question): Outcome {
+  const metric = knownName("metric", name, metrics);
   if (prediction === undefined) return ungraded("not answered");
   switch (prediction.outcome.status) {
     case "failed":
@@ -109,7 +113,11 @@ function mergeSplits(
   layOut: (rows: readonly AggregateRow[]) => TableData,
 ): TableData {
   const tables = parts.map(({ split, rows }) => ({ split, table: layOut(rows) }));
-  const columns = new Map(tables.flatMap(({ table }) => table.columns).map((column) => [`${column.key} ${column.kind}`, column]));
+  const columns = new Map(
+    tables
+      .flatMap(({ table }) => table.columns)
+      .map((column) => [`${column.key} ${column.kind}`, column]),
+  );
   return {
     title: tables[0]?.table.title ?? "",
     columns: [splitColumn, ...columns.values()],
@@ -218,7 +226,16 @@ function summariseBanks(
 ): Record<string, number | undefined> | undefined {
   const asked = groupByConversation(questions[split]);
   if (asked.size === 0) return undefined;
-  const sums = { facts: 0, add: 0, update: 0, delete: 0, noop: 0, unparsable: 0, rejected: 0, entries: 0 };
+  const sums = {
+    facts: 0,
+    add: 0,
+    update: 0,
+    delete: 0,
+    noop: 0,
+    unparsable: 0,
+    rejected: 0,
+    entries: 0,
+  };
   let cited = 0;
   let missing = 0;
   let missingBySource = 0;

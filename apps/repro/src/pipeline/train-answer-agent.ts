@@ -8,11 +8,12 @@ import {
   type MemoryBank,
   selectMemories,
 } from "@memory-r1/core";
+import type { SplitPart } from "@memory-r1/datasets";
 import { deriveSeed, type TextGenerator } from "@memory-r1/spec";
 import type { Validation } from "@memory-r1/trainers";
 import type { TrainingStage } from "../experiment.ts";
 import { countDecisions, playEpisodes } from "./play-episodes.ts";
-import type { RunServices, SplitPart, TrainedAgent } from "./run-services.ts";
+import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { summariseAnswers } from "./score-answers.ts";
 import { trainStage } from "./train-stage.ts";
 
@@ -117,6 +118,11 @@ async function validate(
     services.score(metric),
   );
   return mean === undefined
-    ? { score: 0, healthy: false, reason: "no validation question could be graded", metrics: counts }
+    ? {
+        score: 0,
+        healthy: false,
+        reason: "no validation question could be graded",
+        metrics: counts,
+      }
     : { score: mean, healthy: true, metrics: counts };
 }

@@ -1,13 +1,8 @@
-import {
-  answerAll,
-  createManagerEnvironment,
-  datedFacts,
-  selectMemories,
-} from "@memory-r1/core";
+import { answerAll, createManagerEnvironment, datedFacts, selectMemories } from "@memory-r1/core";
 import { computeHeldTurns, evidenceMissing } from "@memory-r1/metrics";
 import { ConfigError, deriveSeed, type TextGenerator } from "@memory-r1/spec";
-import type { Validation } from "@memory-r1/trainers";
 import type { TrainingStage } from "../experiment.ts";
+import { judgeManager, type PlayedValidation } from "./judge-manager.ts";
 import { operationMetrics, playEpisodes } from "./play-episodes.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { summariseAnswers } from "./score-answers.ts";
@@ -27,7 +22,8 @@ export async function trainManager(
   const { experiment, splits } = services;
   const [conversation] = splits.train.conversations;
   if (conversation === undefined) throw new ConfigError("the training split holds no conversation");
-  const reader = agents.answer === undefined ? services.base : await services.trained(agents.answer);
+  const reader =
+    agents.answer === undefined ? services.base : await services.trained(agents.answer);
   const { facts, validationFacts, ...episode } = stage.episode;
   const environment = createManagerEnvironment({
     ...episode,
@@ -50,36 +46,11 @@ export async function trainManager(
     maxTokens: experiment.manager.maxTokens,
     startFrom: agents.manager,
     evaluate: async (generator, untrained) =>
-      judge(
+      judgeManager(
         await playValidation(services, stage, generator, reader, validationFacts),
         untrained?.metrics["evidenceMissing"],
       ),
   });
-}
-
-interface PlayedValidation {
-  readonly answerScore: number | undefined;
-  readonly missing: number;
-  readonly metrics: Record<string, number>;
-}
-
-/**
- * The score is the answers' mean plus the share of evidence kept, since a weak reader alone hardly notices a lost fact.
- * Healthy: the bank is not empty, and no more of the evidence is gone from it than before training.
- */
-function judge(played: PlayedValidation, missingBefore: number | undefined): Validation {
-  const { metrics, missing } = played;
-  const score = (played.answerScore ?? 0) + (1 - missing);
-  if (played.answerScore === undefined) {
-    return { score, metrics, healthy: false, reason: "no validation question could be graded" };
-  }
-  if ((metrics["bankSize"] ?? 0) === 0) {
-    return { score, metrics, healthy: false, reason: "the bank stayed empty" };
-  }
-  if (missingBefore !== undefined && missing > missingBefore) {
-    return { score, metrics, healthy: false, reason: "more evidence is missing than before training" };
-  }
-  return { score, metrics, healthy: true };
 }
 
 async function playValidation(
@@ -91,7 +62,8 @@ async function playValidation(
 ): Promise<PlayedValidation> {
   const { experiment, splits, context } = services;
   const [conversation] = splits.validation.conversations;
-  if (conversation === undefined) throw new ConfigError("the validation split holds no conversation");
+  if (conversation === undefined)
+    throw new ConfigError("the validation split holds no conversation");
   const facts = datedFacts(conversation).slice(0, factLimit);
   const progress = context.startProgress(`${stage.name}: validation episode`, facts.length);
   try {

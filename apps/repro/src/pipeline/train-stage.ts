@@ -90,7 +90,7 @@ export async function trainStage<Task, E extends Episode>(
     };
     await writeFileAtomic(finishedFile, `${JSON.stringify(trained, null, 2)}\n`);
     context.logger.info(
-      `${stage.name}: kept step ${trained.bestStep} of ${result.lastStep}, validation ${stage.reward} ${trained.bestScore.toFixed(3)}` +
+      `${stage.name}: kept step ${trained.bestStep} of ${result.lastStep}, validation score ${trained.bestScore.toFixed(3)}` +
         (trained.healthy ? "" : " (no checkpoint was healthy)"),
     );
     return trained;

@@ -1,7 +1,13 @@
-import type { AskedQuestion, GenerateResult, TextGenerator } from "@memory-r1/spec";
+import type {
+  AskedQuestion,
+  GenerateRequest,
+  GenerateResult,
+  TextGenerator,
+} from "@memory-r1/spec";
 import type { AnswerAgent, AnswerMemory } from "../answer/answer-agent.ts";
 import type { MemoryBank } from "../bank/memory-bank.ts";
 import type { Retriever } from "../retrieval/retriever.ts";
+import { inBankOrder } from "../retrieval/top-memories.ts";
 
 /** A question with the memories that its prompt will hold, in the order in which they are shown. */
 export interface AnswerRequest {
@@ -27,50 +33,33 @@ export async function selectMemories(options: {
 }): Promise<readonly AnswerMemory[]> {
   const entries = options.bank.entries();
   const ranked = await options.retriever.rank(options.question, entries, options.count);
-  const chosen = new Set(ranked.map((entry) => entry.id));
-  return entries
-    .filter((entry) => chosen.has(entry.id))
-    .map((entry) => ({ text: entry.text, date: entry.updatedAt, participant: entry.participant }));
+  return inBankOrder(ranked, entries).map((entry) => ({
+    text: entry.text,
+    date: entry.updatedAt,
+    participant: entry.participant,
+  }));
 }
-
-/** Replies by prompt: a prompt that was asked before is not asked again. Holds for one generator and one seed. */
-export type AnswerCache = Map<string, GenerateResult>;
 
 /**
  * Answers every request greedily in one call of the generator; equal prompts are answered once.
- * Answers come in the order of the requests.
+ * Answers come in the order of the requests. Nothing is remembered from call to call: the batch, and with it every
+ * rounding of the model, is a function of the requests alone, so that a resumed run gets the same answers.
  */
 export async function answerAll(options: {
   readonly generator: TextGenerator;
   readonly agent: AnswerAgent;
   readonly requests: readonly AnswerRequest[];
-  readonly cache?: AnswerCache;
 }): Promise<readonly Answer[]> {
-  const cache: AnswerCache = options.cache ?? new Map<string, GenerateResult>();
-  const prompts = options.requests.map((request) => options.agent.prompt(request));
-  const keys = prompts.map((messages) => JSON.stringify(messages));
-  const fresh = new Map<string, (typeof prompts)[number]>();
-  keys.forEach((key, index) => {
-    const messages = prompts[index];
-    if (messages !== undefined && !cache.has(key)) fresh.set(key, messages);
+  const distinct = new Map<string, GenerateRequest>();
+  const keys = options.requests.map((request) => {
+    const messages = options.agent.prompt(request);
+    const key = JSON.stringify(messages);
+    distinct.set(key, { messages, maxTokens: options.agent.maxTokens, temperature: 0, seed: 0 });
+    return key;
   });
-  const results = await options.generator.generate(
-    [...fresh.values()].map((messages) => ({
-      messages,
-      maxTokens: options.agent.maxTokens,
-      temperature: 0,
-      seed: 0,
-    })),
-  );
-  const asked: AnswerCache = new Map<string, GenerateResult>();
-  [...fresh.keys()].forEach((key, index) => {
-    const result = results[index];
-    if (result === undefined) return;
-    asked.set(key, result);
-    // A failed call is not an answer: the next question with this prompt asks again.
-    if (result.status === "completed") cache.set(key, result);
-  });
-  return keys.map((key) => readAnswer(options.agent, asked.get(key) ?? cache.get(key)));
+  const results = await options.generator.generate([...distinct.values()]);
+  const resultOf = new Map([...distinct.keys()].map((key, index) => [key, results[index]]));
+  return keys.map((key) => readAnswer(options.agent, resultOf.get(key)));
 }
 
 function readAnswer(agent: AnswerAgent, result: GenerateResult | undefined): Answer {

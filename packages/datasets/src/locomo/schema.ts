@@ -24,7 +24,7 @@ export const locomoQuestionSchema = z.looseObject({
 export type LocomoQuestion = z.infer<typeof locomoQuestionSchema>;
 
 /** Facts of one session by speaker. */
-export const locomoObservationSchema = z.record(z.string(), z.array(observationSchema));
+const locomoObservationSchema = z.record(z.string(), z.array(observationSchema));
 
 /** `session_N` and `session_N_date_time` keys are read by number, see `parseLocomo`. */
 export const locomoConversationSchema = z.looseObject({

@@ -35,7 +35,8 @@ class LoraLinear(nn.Module):
     """A frozen linear layer plus the active adapter's pair, or the layer alone where `active` is None.
 
     Our own forward instead of PEFT's: PEFT upcasts every input of a bfloat16 base to float32 and adds the low-rank
-    product in passes of its own; here it is accumulated into the output, and only what training needs is differentiated.
+    product in passes of its own; here it is accumulated into the output, and only what training needs has a
+    gradient.
     """
 
     def __init__(self, base: nn.Linear) -> None:
@@ -57,10 +58,36 @@ class LoraLinear(nn.Module):
         pair = self.active
         if pair is None:
             return nn.functional.linear(inputs, self.base.weight, self.base.bias)
+        if not torch.is_grad_enabled():
+            # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
+            rows = inputs.reshape(-1, self.in_features)
+            result, _ = _apply_lora(
+                rows,
+                pair.down.to(rows.dtype),
+                pair.up.to(rows.dtype),
+                self.base.weight,
+                self.base.bias,
+                pair.scale,
+            )
+            return result.view(*inputs.shape[:-1], self.out_features)
         output: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
             inputs, pair.down, pair.up, self.base.weight, self.base.bias, pair.scale
         )
         return output
+
+
+def _apply_lora(
+    rows: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The layer's output for rows of inputs, and the inputs reduced to the adapter's rank."""
+    reduced = rows @ down.t()
+    output = nn.functional.linear(rows, weight, bias)
+    return output.addmm_(reduced, up.t(), alpha=scale), reduced
 
 
 class _LoraFunction(torch.autograd.Function):
@@ -79,9 +106,7 @@ class _LoraFunction(torch.autograd.Function):
         rows = inputs.reshape(-1, inputs.shape[-1])
         down = down.to(rows.dtype)
         up = up.to(rows.dtype)
-        reduced = rows @ down.t()
-        output = nn.functional.linear(rows, weight, bias)
-        output.addmm_(reduced, up.t(), alpha=scale)
+        output, reduced = _apply_lora(rows, down, up, weight, bias, scale)
         ctx.save_for_backward(rows, reduced, down, up, weight)
         ctx.scale = scale
         # Not a view where it can be avoided: the output layer's logits are then modified in place.

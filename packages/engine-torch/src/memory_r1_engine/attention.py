@@ -138,23 +138,23 @@ def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
 def _fold_queries(tensor: torch.Tensor, groups: int, start: int, stop: int) -> torch.Tensor:
     """heads x tokens x size -> key heads x (group members * tokens) x size: a key head serves its group at once."""
     part = tensor[:, start:stop]
-    # (heads, tokens, size) is grouped by key head, so this only joins a group's members.
     return part.reshape(groups, -1, part.shape[-1])
 
 
-def _score_block(
-    folded: torch.Tensor, keys: torch.Tensor, block: _BlockPlan, scale: float
+def _compute_probabilities(
+    folded: torch.Tensor, keys: torch.Tensor, block: _BlockPlan
 ) -> torch.Tensor:
-    """Masked scores, key heads x (group members * queries) x keys."""
-    scores = torch.bmm(folded, keys.transpose(1, 2)).mul_(scale)
+    """Softmax over the visible keys, key heads x (group members * queries) x keys; `folded` is scaled already."""
+    scores = torch.bmm(folded, keys.transpose(1, 2))
     queries = block.stop - block.start
     own = scores.view(scores.shape[0], -1, queries, scores.shape[-1])[..., -queries:]
     own.masked_fill_(block.own_mask, float("-inf"))
-    return scores
+    # In half precision too: the kernel sums in float32, and transformers' own attention rounds scores just so.
+    return torch.softmax(scores, dim=-1)
 
 
 class _BlockAttention(torch.autograd.Function):
-    """Softmax attention block by block. Keeps the log of each query's normaliser, not the probabilities.
+    """Softmax attention block by block; the backward pass computes the probabilities again instead of keeping them.
 
     Hand-written because autograd over slices of keys would allocate full-size gradients for every block, and because
     grouped key heads need no copies this way.
@@ -172,47 +172,40 @@ class _BlockAttention(torch.autograd.Function):
         heads, tokens, size = query.shape
         groups = key.shape[0]
         output = query.new_empty(tokens, groups, heads // groups, size)
-        normalisers: list[torch.Tensor] = []
         for block in blocks:
             keys = _gather_spans(key, block.spans)
             values = _gather_spans(value, block.spans)
-            folded = _fold_queries(query, groups, block.start, block.stop)
-            scores = _score_block(folded, keys, block, scale).to(_softmax_dtype(query))
-            normaliser = torch.logsumexp(scores, dim=-1, keepdim=True)
-            probabilities = scores.sub_(normaliser).exp_().to(value.dtype)
-            attended = torch.bmm(probabilities, values)
+            folded = _fold_queries(query, groups, block.start, block.stop) * scale
+            attended = torch.bmm(_compute_probabilities(folded, keys, block), values)
             target = output[block.start : block.stop].permute(1, 2, 0, 3)
             target.copy_(attended.view(target.shape))
-            normalisers.append(normaliser)
-        ctx.save_for_backward(query, key, value, output, *normalisers)
+        ctx.save_for_backward(query, key, value)
         ctx.blocks = blocks
         ctx.scale = scale
         return output.view(tokens, heads, size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        query, key, value, output, *normalisers = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors
         groups = key.shape[0]
-        gradient = gradients[0].view(output.shape)
+        # heads x tokens x size, like the query
+        gradient = gradients[0].transpose(0, 1)
         query_gradient = torch.empty_like(query)
         key_gradient = torch.zeros_like(key)
         value_gradient = torch.zeros_like(value)
-        for block, normaliser in zip(ctx.blocks, normalisers, strict=True):
+        for block in ctx.blocks:
             start, stop = block.start, block.stop
             keys = _gather_spans(key, block.spans)
             values = _gather_spans(value, block.spans)
-            folded = _fold_queries(query, groups, start, stop)
-            block_gradient = gradient[start:stop].permute(1, 2, 0, 3)
-            attended = output[start:stop].permute(1, 2, 0, 3)
-            correction = (block_gradient * attended).sum(-1, keepdim=True)
-            block_gradient = block_gradient.reshape(folded.shape)
-            correction = correction.view(groups, -1, 1)
-            scores = _score_block(folded, keys, block, ctx.scale).to(normaliser.dtype)
-            probabilities = scores.sub_(normaliser).exp_().to(query.dtype)
+            folded = _fold_queries(query, groups, start, stop) * ctx.scale
+            block_gradient = _fold_queries(gradient, groups, start, stop)
+            probabilities = _compute_probabilities(folded, keys, block)
             own_value_gradient = torch.bmm(probabilities.transpose(1, 2), block_gradient)
-            score_gradient = torch.bmm(block_gradient, values.transpose(1, 2))
-            score_gradient = score_gradient.sub_(correction).mul_(probabilities).mul_(ctx.scale)
-            own_query_gradient = torch.bmm(score_gradient, keys)
+            probability_gradient = torch.bmm(block_gradient, values.transpose(1, 2))
+            score_gradient = torch.ops.aten._softmax_backward_data(
+                probability_gradient, probabilities, -1, probabilities.dtype
+            )
+            own_query_gradient = torch.bmm(score_gradient, keys).mul_(ctx.scale)
             target = query_gradient[:, start:stop]
             target.copy_(own_query_gradient.view(target.shape))
             own_key_gradient = torch.bmm(score_gradient.transpose(1, 2), folded)
@@ -224,8 +217,3 @@ class _BlockAttention(torch.autograd.Function):
                 value_gradient[:, span_start:span_stop] += own_value_gradient[:, part]
                 offset += length
         return query_gradient, key_gradient, value_gradient, None, None
-
-
-def _softmax_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """Half-precision scores are normalised in float32, as transformers' own attention does."""
-    return torch.float32 if tensor.dtype in (torch.bfloat16, torch.float16) else tensor.dtype

@@ -123,7 +123,7 @@ class _TreeDecoding:
         prompts, groups, longest, size = prompt_keys.shape
         sequences = query.shape[1]
         # sequences x key heads x group members x size
-        grouped = query.reshape(groups, -1, sequences, size).permute(2, 0, 1, 3)
+        grouped = (query * scale).view(groups, -1, sequences, size).permute(2, 0, 1, 3)
         members = grouped.shape[2]
 
         folded = self._to_grid(grouped).permute(0, 2, 1, 3, 4)
@@ -133,12 +133,9 @@ class _TreeDecoding:
         prompt_scores = self._from_grid(prompt_scores.permute(0, 2, 1, 3, 4))
         own_scores = torch.matmul(grouped, own_keys.mT)
         scores = torch.cat([prompt_scores, own_scores], dim=-1)
-        if scores.dtype in (torch.bfloat16, torch.float16):
-            scores = scores.float()
-        scores.mul_(scale)
         if self._padding is not None:
             scores[..., :longest].masked_fill_(self._padding, float("-inf"))
-        weights = torch.softmax(scores, dim=-1).to(value.dtype)
+        weights = torch.softmax(scores, dim=-1)
 
         prompt_weights = self._to_grid(weights[..., :longest]).permute(0, 2, 1, 3, 4)
         prompt_weights = prompt_weights.reshape(prompts * groups, -1, longest)

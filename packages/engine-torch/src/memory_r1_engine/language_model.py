@@ -38,7 +38,7 @@ class LanguageModel:
             raise EngineError(400, f"cannot load a model from {directory}: {error}") from error
         model.requires_grad_(False)
         model.eval()
-        model.to(device)  # type: ignore[arg-type]  # transformers decorates `to` with looser types
+        model.to(device)
         self.model = model
         self.device = device
         self.dtype = dtype

@@ -32,7 +32,8 @@ class _RmsNormFunction(torch.autograd.Function):
         factor = torch.linalg.vecdot(wide, wide).div_(inputs.shape[-1]).add_(eps).rsqrt_()
         factor = factor.unsqueeze(-1)
         ctx.save_for_backward(inputs, weight, factor)
-        return (wide * factor).to(inputs.dtype).mul_(weight)
+        output: torch.Tensor = (wide * factor).to(inputs.dtype).mul_(weight)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:

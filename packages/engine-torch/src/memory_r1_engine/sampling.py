@@ -74,10 +74,9 @@ def run_sample_jobs(
     ]
     prompt_logprobs: list[list[float | None] | None] = [None] * len(jobs)
     with torch.no_grad():
-        for batch in _split_batches(language_model, jobs, sequences, cache_bytes):
+        for batch in _split_batches(language_model, sequences, cache_bytes):
             _run_batch(
                 language_model,
-                jobs,
                 batch,
                 prompt_logprobs,
                 share_prefixes=share_prefixes,
@@ -149,7 +148,6 @@ def _start_sequence(
 
 def _split_batches(
     language_model: LanguageModel,
-    jobs: Sequence[SampleJob],
     sequences: list[_Sequence],
     cache_bytes: int,
 ) -> list[list[_Sequence]]:
@@ -180,7 +178,6 @@ def _split_batches(
 
 def _run_batch(
     language_model: LanguageModel,
-    jobs: Sequence[SampleJob],
     sequences: list[_Sequence],
     prompt_logprobs: list[list[float | None] | None],
     *,
@@ -283,11 +280,14 @@ def draw_tokens(
     order; top_p keeps the smallest set of most probable tokens that reaches it.
     """
     device = logprobs.device
-    tokens = logprobs.argmax(dim=-1)
     drawn = [index for index, temperature in enumerate(temperatures) if temperature > 0]
-    if not drawn:
-        return tokens
     everything = len(drawn) == len(temperatures)
+    if everything:
+        tokens = torch.zeros(len(drawn), dtype=torch.long, device=device)
+    else:
+        tokens = logprobs.argmax(dim=-1)
+        if not drawn:
+            return tokens
     index = torch.tensor(drawn, device=device)
     weights = logprobs if everything else logprobs[index]
     if any(temperatures[row] != 1 for row in drawn):
@@ -337,7 +337,7 @@ def _invert(weights: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
     if padding:
         weights = torch.nn.functional.pad(weights, (0, padding))
     blocks = weights.view(rows, -1, _CDF_BLOCK)
-    sums = blocks.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    sums = blocks.sum(dim=-1).cumsum(dim=-1, dtype=torch.float64)
     goal = heights * sums[:, -1]
     block = _first_above(sums, goal)
     every = torch.arange(rows, device=weights.device)

@@ -49,7 +49,7 @@ _REQUIRED: dict[LossFunction, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class _Entry:
-    """One trained position: hidden state `position` of datum `datum` predicts `target` (element `element` of its lists)."""
+    """One trained position: hidden state `position` of a datum predicts `target`, element `element` of its lists."""
 
     datum: int
     element: int
@@ -178,7 +178,7 @@ class _TrainingCall:
         losses = compute_token_losses(self._loss_fn, self._settings, values, inputs)
         self._record(entries, values.detach(), None, inputs)
         if self._backward:
-            losses.sum().backward()  # type: ignore[no-untyped-call]  # torch types
+            losses.sum().backward()
 
     def _run_logprobs(self, hidden: torch.Tensor, nodes: list[int], entries: list[_Entry]) -> None:
         # Entries at the same node under the same mask share one row of logits.
@@ -292,7 +292,10 @@ class _TrainingCall:
 
 
 def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> torch.Tensor:
-    """Log-probabilities over the allowed tokens, in place. Others get a huge negative number, so that p log p is 0."""
+    """Log-probabilities over the allowed tokens; `logits` may be overwritten.
+
+    Forbidden tokens get a huge negative number instead of minus infinity, so that p log p is 0 for them.
+    """
     constrained = [index for index, mask in enumerate(masks) if mask is not None]
     if constrained:
         allowed = unpack_masks([mask for mask in masks if mask is not None], logits.shape[-1])
@@ -303,7 +306,7 @@ def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> tor
         else:
             index = torch.tensor(constrained, device=logits.device)
             logits[index] = logits[index].masked_fill_(forbidden, lowest)
-    return logits.sub_(torch.logsumexp(logits, dim=-1, keepdim=True))
+    return torch.log_softmax(logits, dim=-1)
 
 
 def _prepare_datum(

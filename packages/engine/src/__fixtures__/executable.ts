@@ -2,7 +2,11 @@ import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Writes a program that stands in for Python, as a shell script. Returns its path. */
-export async function writeShellScript(folder: string, name: string, body: string): Promise<string> {
+export async function writeShellScript(
+  folder: string,
+  name: string,
+  body: string,
+): Promise<string> {
   const file = join(folder, name);
   await writeFile(file, `#!/bin/sh\n${body}\n`);
   await chmod(file, 0o755);

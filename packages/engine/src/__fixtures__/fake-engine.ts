@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 
@@ -26,12 +26,6 @@ export interface FakeEngine {
 
 const bodySchema = z.record(z.string(), z.unknown());
 
-async function readBody(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of request) parts.push(part as Buffer); // an undecoded request stream yields buffers
-  return Buffer.concat(parts).toString("utf8");
-}
-
 function react(reaction: Reaction, response: ServerResponse): void {
   if (reaction === "hang") return;
   if (reaction === "break") {
@@ -53,22 +47,23 @@ export async function startFakeEngine(
 ): Promise<FakeEngine> {
   const seen: SeenRequest[] = [];
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const text = await readBody(request);
+    const sent = await text(request);
     const entry: SeenRequest = {
       path: (request.url ?? "").replace("/api/v1", ""),
-      body: text === "" ? {} : parseJson(text, bodySchema, "request"),
+      body: sent === "" ? {} : parseJson(sent, bodySchema, "request"),
       authorization: request.headers.authorization,
     };
     seen.push(entry);
     react(await handle(entry, seen.length - 1), response);
   }
   const server = createServer((request, response) => {
-    serve(request, response).catch((error: unknown) => response.destroy(error as Error)); // a test's handler throws errors
+    serve(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
   return {
-    baseUrl: `http://127.0.0.1:${port}`,
+    baseUrl: `http://127.0.0.1:${address.port}`,
     seen,
     async close() {
       server.closeAllConnections();
@@ -90,7 +85,10 @@ export function createFutures(): {
     },
     retrieve(request) {
       return (
-        results[Number(request.body.request_id)] ?? { status: 404, body: { detail: "no such future" } }
+        results[Number(request.body.request_id)] ?? {
+          status: 404,
+          body: { detail: "no such future" },
+        }
       );
     },
   };

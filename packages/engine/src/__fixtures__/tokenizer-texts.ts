@@ -102,7 +102,7 @@ const written: readonly string[] = [
   "for (let i=0;i<10;++i){console.log(`${i}`)}",
   '{"key": [1, 2.5, -3e-7, null, true], "text": "a\\nb"}',
   "SELECT * FROM t WHERE a <> 'b''c' AND d >= 1;",
-  "<div class=\"a b\"><p>text &amp; more&nbsp;</p></div>",
+  '<div class="a b"><p>text &amp; more&nbsp;</p></div>',
   "# Title\n\n* item **bold** _it_ `code`\n\n```ts\nx\n```\n",
   "https://example.org/a/b?c=d&e=%20f#g-h_i~j",
   "mailto:first.last+tag@example.co.uk",
@@ -155,8 +155,8 @@ function everyControlCharacter(): readonly string[] {
 
 function everyWhitespaceCharacter(): readonly string[] {
   const codes = [
-    0x20, 0x85, 0xa0, 0x1680, 0x180e, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007,
-    0x2008, 0x2009, 0x200a, 0x200b, 0x2028, 0x2029, 0x202f, 0x205f, 0x2060, 0x3000, 0xfeff,
+    0x20, 0x85, 0xa0, 0x1680, 0x180e, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
+    0x2007, 0x2008, 0x2009, 0x200a, 0x200b, 0x2028, 0x2029, 0x202f, 0x205f, 0x2060, 0x3000, 0xfeff,
   ];
   return codes.map((code) => {
     const space = String.fromCharCode(code);
@@ -172,15 +172,15 @@ function digitRuns(random: Random): readonly string[] {
 }
 
 const pieces: readonly string[] = [
-  ...["the", "Memory", " bank", " of", "'s", " don't", "UPDATE", " ADD:", "naïve", "Straße", "x"],
-  ...[" ", "  ", "\n", "\n\n", "\t", "\u00a0", "\u0085", "\ufeff", "\u200d", "\u3000", "\r\n"],
-  ...["0", "7", "2023", "3.5", "١٢", "½", "Ⅳ"],
-  ...["😀", "👍🏽", "👩‍💻", "🇩🇪", "❤️", "\u0301", "\u0308"],
-  ...["你好", "世界", "日本", "한국", "مرحبا", "שלום", "Привет", "नमस्ते", "สวัสดี", "𝔸", "𠜎"],
-  ...[".", ",", "!", "?", "...", "-", "_", "(", ")", "{", "}", "<", ">", "|", "\\", "/", "\"", "'"],
-  ...["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_", "end|>"],
-  ...["https://", "a@b.c", "=>", "==", "//", "#", "$", "%20", "\u0000", "\u001b[0m", "\ue000"],
-];
+  ["the", "Memory", " bank", " of", "'s", " don't", "UPDATE", " ADD:", "naïve", "Straße", "x"],
+  [" ", "  ", "\n", "\n\n", "\t", "\u00a0", "\u0085", "\ufeff", "\u200d", "\u3000", "\r\n"],
+  ["0", "7", "2023", "3.5", "١٢", "½", "Ⅳ"],
+  ["😀", "👍🏽", "👩‍💻", "🇩🇪", "❤️", "\u0301", "\u0308"],
+  ["你好", "世界", "日本", "한국", "مرحبا", "שלום", "Привет", "नमस्ते", "สวัสดี", "𝔸", "𠜎"],
+  [".", ",", "!", "?", "...", "-", "_", "(", ")", "{", "}", "<", ">", "|", "\\", "/", '"', "'"],
+  ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_", "end|>"],
+  ["https://", "a@b.c", "=>", "==", "//", "#", "$", "%20", "\u0000", "\u001b[0m", "\ue000"],
+].flat();
 
 function pick(random: Random): string {
   return pieces[Math.floor(random() * pieces.length)] ?? "";

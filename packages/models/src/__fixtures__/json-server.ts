@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 
@@ -23,12 +23,6 @@ export interface JsonServer {
   /** The most requests that were in work at one time. */
   readonly mostAtOnce: () => number;
   close(): Promise<void>;
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of request) parts.push(part as Buffer); // an undecoded request stream yields buffers
-  return Buffer.concat(parts).toString("utf8");
 }
 
 function react(reaction: Reaction, response: ServerResponse): void {
@@ -58,7 +52,7 @@ export async function startJsonServer(
     const entry: SeenRequest = {
       path: request.url ?? "",
       authorization: request.headers.authorization,
-      body: parseJson(await readBody(request), z.record(z.string(), z.unknown()), "request"),
+      body: parseJson(await text(request), z.record(z.string(), z.unknown()), "request"),
     };
     seen.push(entry);
     atOnce += 1;
@@ -73,9 +67,10 @@ export async function startJsonServer(
     serve(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo; // a TCP server that listens has one
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${address.port}`,
     seen,
     mostAtOnce: () => mostAtOnce,
     async close() {

@@ -1,0 +1,129 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  createEngineGenerator,
+  launchEngine,
+  loadChatTokenizer,
+  type ChatTokenizer,
+  type RunningEngine,
+} from "@memory-r1/engine";
+import { describeTextGeneratorContract } from "@memory-r1/models/contract";
+import { createInferenceEmbedding, createInferenceGenerator } from "@memory-r1/models";
+import type { GenerateRequest } from "@memory-r1/spec";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+/** The first run on a machine installs the Python environment and converts the models. */
+const setupTimeoutMs = 20 * 60_000;
+
+let running: Promise<{ engine: RunningEngine; tokenizer: ChatTokenizer }> | undefined;
+let folder: string | undefined;
+
+/** One engine for the whole file. */
+function startOnce(): NonNullable<typeof running> {
+  running ??= (async () => {
+    folder = await mkdtemp(join(tmpdir(), "memory-r1-engine-"));
+    const engine = await launchEngine({
+      checkpointsDirectory: join(folder, "checkpoints"),
+      logFile: join(folder, "engine.txt"),
+    });
+    return { engine, tokenizer: await loadChatTokenizer(engine.model.directory) };
+  })();
+  return running;
+}
+
+beforeAll(startOnce, setupTimeoutMs);
+afterAll(async () => {
+  await (await running)?.engine.stop();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+}, 30_000);
+
+/** More tokens than any context holds. */
+const refused: GenerateRequest = {
+  messages: [{ role: "user", content: "hello" }],
+  maxTokens: 10_000_000,
+  temperature: 0,
+  seed: 1,
+};
+
+describeTextGeneratorContract("engine client, embedded engine", async () => {
+  const { engine, tokenizer } = await startOnce();
+  const sessionId = await engine.client.createSession();
+  const samplingSessionId = await engine.client.createSamplingSession(sessionId, {
+    baseModel: engine.model.name,
+  });
+  return {
+    generator: createEngineGenerator({
+      client: engine.client,
+      tokenizer,
+      samplingSessionId,
+      description: engine.model.revision,
+      maxWaveSize: 2,
+    }),
+    refused,
+  };
+});
+
+describeTextGeneratorContract("@huggingface/inference, embedded engine", async () => {
+  const { engine } = await startOnce();
+  return {
+    generator: createInferenceGenerator({
+      model: engine.model.name,
+      endpointUrl: engine.baseUrl,
+      accessToken: engine.token,
+    }),
+    refused,
+  };
+});
+
+describe("the two ways to the embedded engine", () => {
+  it("give the same greedy text: prompts are the same tokens in TypeScript and in Python", async () => {
+    const { engine, tokenizer } = await startOnce();
+    const sessionId = await engine.client.createSession();
+    const request: GenerateRequest = {
+      messages: [{ role: "user", content: "Was machst du? 😀 Antworte kurz: ½ × 7 =" }],
+      maxTokens: 12,
+      temperature: 0,
+      seed: 1,
+    };
+    const [ours] = await createEngineGenerator({
+      client: engine.client,
+      tokenizer,
+      samplingSessionId: () =>
+        engine.client.createSamplingSession(sessionId, { baseModel: engine.model.name }),
+      description: "base",
+    }).generate([request]);
+    const [theirs] = await createInferenceGenerator({
+      model: engine.model.name,
+      endpointUrl: engine.baseUrl,
+      accessToken: engine.token,
+    }).generate([request]);
+    if (ours?.status !== "completed" || theirs?.status !== "completed")
+      throw new Error(`${JSON.stringify(ours)} ${JSON.stringify(theirs)}`);
+    expect(ours.completions[0]?.text).toBe(theirs.completions[0]?.text);
+  });
+});
+
+describe("embeddings of the embedded engine", () => {
+  it("are unit vectors of 384 numbers in which related texts are near", async () => {
+    const { engine } = await startOnce();
+    const model = createInferenceEmbedding({
+      model: engine.embedding.name,
+      endpointUrl: `${engine.baseUrl}/embed`,
+      accessToken: engine.token,
+      dimension: 384,
+      batchSize: 2,
+    });
+    const [dog, puppy, bank] = await model.embed([
+      "A dog plays in the park.",
+      "A puppy is playing outside.",
+      "The central bank raised interest rates.",
+    ]);
+    if (dog === undefined || puppy === undefined || bank === undefined)
+      throw new Error("a vector is missing");
+    const similarity = (left: Float32Array, right: Float32Array): number =>
+      left.reduce((total, value, index) => total + value * (right[index] ?? 0), 0);
+    expect(similarity(dog, dog)).toBeCloseTo(1, 5);
+    expect(similarity(dog, puppy)).toBeGreaterThan(similarity(dog, bank) + 0.3);
+  });
+});

@@ -1,0 +1,183 @@
+import { execFile, execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { defaultCacheDirectory, inspectEngine } from "@memory-r1/engine";
+import { readManifest, verifyManifestFiles } from "@memory-r1/report";
+import { EngineLostError, silentLogger } from "@memory-r1/spec";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readEnvironment } from "../environment.ts";
+import { resolveExperiment } from "../experiment.ts";
+import type { RunContext, RunResult } from "../run-context.ts";
+import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
+import { resumeExperiment, runExperiment } from "./run-experiment.ts";
+
+const { model, embedding } = resolveExperiment(tinyExperiment);
+const cacheDirectory = defaultCacheDirectory();
+
+/** The embedded engine with the real default model, where an earlier run has installed it: a test downloads nothing. */
+const unprepared = (await inspectEngine({ model: model.name, embedding, cacheDirectory })).filter(
+  (finding) => finding.status !== "ok",
+);
+const note =
+  unprepared.length === 0
+    ? ""
+    : ` (skipped: ${unprepared.map((finding) => finding.name).join(", ")} not prepared)`;
+
+/** What a progress display would have been told, as one text: `reader: GRPO steps, train`. */
+type OnProgress = (event: string) => void;
+
+describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note}`, () => {
+  let root = "";
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "memory-r1-run-"));
+    // Stands for a clone that is built: experiments are found among the compiled ones.
+    await mkdir(join(root, "benchmarks", "dist"), { recursive: true });
+    await writeFile(join(root, "benchmarks", "package.json"), '{"type":"module"}');
+    await writeFile(
+      join(root, "benchmarks", "dist", "tiny.js"),
+      `export const experiment = ${JSON.stringify(tinyExperiment)};`,
+    );
+  });
+  afterAll(() => rm(root, { recursive: true, force: true }));
+
+  function contextOf(onProgress: OnProgress, signal: AbortSignal): RunContext {
+    return {
+      logger: silentLogger,
+      startProgress: (label) => ({
+        advance: () => onProgress(`${label}, advance`),
+        note: (text) => onProgress(`${label}, ${text}`),
+        done: () => undefined,
+      }),
+      signal,
+      cacheDirectory,
+      dataDirectory: undefined,
+      pythonPath: undefined,
+      huggingFaceToken: undefined,
+      repositoryRoot: root,
+    };
+  }
+
+  const folderOf = (runId: string) => join(root, runId);
+
+  function start(runId: string, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+    return runExperiment({
+      experimentName: "tiny",
+      overrides: [["evaluation.testSample", "3"]],
+      runDirectory: folderOf(runId),
+      runId,
+      seed: 7,
+      dtype: "bfloat16",
+      context: contextOf(onProgress, signal),
+    });
+  }
+
+  function resume(runId: string, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+    const context = contextOf(onProgress, signal);
+    return resumeExperiment({ runDirectory: folderOf(runId), context });
+  }
+
+  /** Engines at work for this run: their command names its folder of checkpoints. */
+  function enginesOf(runId: string): number[] {
+    return execFileSync("ps", ["-A", "-o", "pid=,args="], { encoding: "utf8" })
+      .split("\n")
+      .filter((line) => line.includes(folderOf(runId)))
+      .map((line) => Number.parseInt(line, 10));
+  }
+
+  /** Calls `act` when an event has come the given number of times. */
+  function when(event: string, times: number, act: () => void): OnProgress {
+    let seen = 0;
+    return (heard) => {
+      if (heard === event && ++seen === times) act();
+    };
+  }
+
+  /** Everything that a run computed and that has no clock in it, by file. */
+  async function computed(runId: string): Promise<Record<string, string>> {
+    const files = (await readdir(folderOf(runId), { recursive: true })).filter((file) =>
+      /metrics\.jsonl$|^(banks|predictions)\/.*\.jsonl$|\.csv$|^table\.md$/.test(
+        file.replaceAll("\\", "/"),
+      ),
+    );
+    const texts = files
+      .toSorted()
+      .map(async (file) => [file, await readFile(join(folderOf(runId), file), "utf8")] as const);
+    return Object.fromEntries(await Promise.all(texts));
+  }
+
+  const never = new AbortController().signal;
+  const ignore: OnProgress = () => undefined;
+
+  it("ends in a table, with all files and a manifest that fits them", async () => {
+    const result = await start("whole", ignore, never);
+    expect(enginesOf("whole")).toEqual([]);
+    expect(result.runId).toBe("whole");
+    expect(
+      result.table.rows.map(({ split, system, questions }) => [split, system, questions]),
+    ).toEqual([
+      ["test", "RAG", 3],
+      ["test", "Memory-R1", 3],
+      ["test", "Control", 3],
+    ]);
+    for (const row of result.table.rows) expect(row["token-f1Graded"]).toBe(3);
+    expect(result.csvPath).toBe(join(folderOf("whole"), "leaderboard.csv"));
+
+    const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));
+    await verifyManifestFiles(folderOf("whole"), manifest);
+    expect(manifest).toMatchObject({
+      experiment: "tiny",
+      seeds: { run: 7 },
+      configuration: { model: { dtype: "bfloat16" }, evaluation: { testSample: 3 } },
+    });
+    expect(manifest.command).toContain("run tiny --seed 7 --dtype bfloat16");
+    expect(Object.keys(await computed("whole"))).toEqual([
+      "banks.csv",
+      join("banks", "trained.jsonl"),
+      "comparisons.csv",
+      "leaderboard.csv",
+      join("predictions", "memory-r1.jsonl"),
+      join("predictions", "oracle.jsonl"),
+      join("predictions", "rag.jsonl"),
+      "table.md",
+      join("training", "manager", "metrics.jsonl"),
+      join("training", "reader", "metrics.jsonl"),
+    ]);
+  }, 600_000);
+
+  it("comes to the same bytes when it is stopped, killed and stopped again", async () => {
+    const stopped = new AbortController();
+    const reason = new Error("Ctrl-C");
+    const stop = () => stopped.abort(reason);
+    // Between the reader's first and second update.
+    const first = start("broken", when("reader: GRPO steps, reward", 2, stop), stopped.signal);
+    await expect(first).rejects.toBe(reason);
+    expect(enginesOf("broken")).toEqual([]);
+
+    const kill = () => {
+      for (const pid of enginesOf("broken")) process.kill(pid, "SIGKILL");
+    };
+    // In the Manager's first update, between the decisions and the optimiser.
+    const second = resume("broken", when("manager: GRPO steps, train", 2, kill), never);
+    await expect(second).rejects.toThrow(EngineLostError);
+    expect(enginesOf("broken")).toEqual([]);
+
+    const stoppedAgain = new AbortController();
+    const stopAgain = () => stoppedAgain.abort(reason);
+    const third = resume(
+      "broken",
+      when("trained Manager: banks, advance", 10, stopAgain),
+      stoppedAgain.signal,
+    );
+    await expect(third).rejects.toBe(reason);
+
+    const result = await resume("broken", ignore, never);
+    expect(enginesOf("broken")).toEqual([]);
+    expect(await computed("broken")).toEqual(await computed("whole"));
+    await verifyManifestFiles(
+      result.runDirectory,
+      await readManifest(join(result.runDirectory, "manifest.json")),
+    );
+  }, 900_000);
+});

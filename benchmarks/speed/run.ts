@@ -1,0 +1,341 @@
+/** `pnpm bench:speed`: one GRPO step of this project's engine beside TRL's. See README.md. */
+import { execFile } from "node:child_process";
+import { cpus, loadavg, platform, release, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
+import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
+import { ConfigError, HarnessError } from "@memory-r1/spec";
+import { formatShape, parseShapes, type Shape } from "./shapes.ts";
+import {
+  measurementTable,
+  type Observation,
+  readableTable,
+  summarise,
+  summaryTable,
+} from "./summary.ts";
+import { prepareTrlEnvironment } from "./trl-environment.ts";
+import { startWorker, type Worker, type WorkerFacts } from "./worker-process.ts";
+
+const resultName = "speed-grpo-update";
+const modelName = "smollm2-135m-instruct";
+const groupSize = 8;
+
+// This file runs from benchmarks/dist/speed; the workers lie beside its source.
+const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
+const sourceDirectory = join(repositoryRoot, "benchmarks", "speed");
+
+const help = `Measures one GRPO step (sampling, loss, backward pass, optimiser) of this project's engine beside TRL's GRPOTrainer.
+
+  --shapes 350+16,1000+64   prompt tokens + completion tokens, groups of ${groupSize}
+  --dtypes float32          float32, bfloat16 or both
+  --repetitions 3           measured steps of each engine, in turns
+  --threads 2
+  --seed 0
+  --output results          folder for ${resultName}.csv and its manifest
+`;
+
+interface Options {
+  readonly shapes: readonly Shape[];
+  readonly dtypes: readonly string[];
+  readonly repetitions: number;
+  readonly threads: number;
+  readonly seed: number;
+  readonly output: string;
+}
+
+/** An engine under test: how its worker is started. */
+interface Engine {
+  readonly name: string;
+  readonly python: string;
+  readonly script: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+function readOptions(): Options | undefined {
+  const values = parseFlags();
+  if (values.help) return undefined;
+  const dtypes = values.dtypes.split(",");
+  for (const dtype of dtypes) {
+    if (!["float32", "bfloat16"].includes(dtype)) {
+      throw new ConfigError(`--dtypes: "${dtype}" is unknown. There are float32 and bfloat16.`);
+    }
+  }
+  return {
+    shapes: parseShapes(values.shapes),
+    dtypes,
+    repetitions: parseCount("--repetitions", values.repetitions, 1),
+    threads: parseCount("--threads", values.threads, 1),
+    seed: parseCount("--seed", values.seed, 0),
+    output: resolve(repositoryRoot, values.output),
+  };
+}
+
+function parseFlags() {
+  try {
+    return parseArgs({
+      // `pnpm bench:speed -- --seed 1` hands the dashes on.
+      args: process.argv.slice(2).filter((argument) => argument !== "--"),
+      options: {
+        shapes: { type: "string", default: "350+16,1000+64" },
+        dtypes: { type: "string", default: "float32" },
+        repetitions: { type: "string", default: "3" },
+        threads: { type: "string", default: "2" },
+        seed: { type: "string", default: "0" },
+        output: { type: "string", default: "results" },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
+  }
+}
+
+function parseCount(flag: string, text: string, smallest: number): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < smallest) {
+    throw new ConfigError(`${flag}: "${text}" is not a whole number of ${smallest} or more.`);
+  }
+  return value;
+}
+
+function say(line: string): void {
+  console.error(line);
+}
+
+async function prepareEngines(prepared: PreparedEngine): Promise<readonly Engine[]> {
+  const python = await prepareTrlEnvironment({
+    requirements: join(sourceDirectory, "requirements-trl.txt"),
+    cacheDirectory: prepared.cacheDirectory,
+    python: prepared.python,
+    pythonVersion: prepared.pythonVersion,
+    write: say,
+  });
+  return [
+    {
+      name: "Memory-R1",
+      python: prepared.python,
+      script: join(sourceDirectory, "ours.py"),
+      environment: { PYTHONPATH: join(prepared.engineDirectory, "src") },
+    },
+    { name: "TRL 1.16.0", python, script: join(sourceDirectory, "trl_peer.py"), environment: {} },
+  ];
+}
+
+function startEngine(
+  engine: Engine,
+  modelDirectory: string,
+  shape: Shape,
+  dtype: string,
+  options: Options,
+): Promise<Worker> {
+  const flags = {
+    model: modelDirectory,
+    dtype,
+    threads: options.threads,
+    seed: options.seed,
+    "prompt-tokens": shape.promptTokens,
+    "completion-tokens": shape.completionTokens,
+    repetitions: options.repetitions,
+  };
+  return startWorker({
+    name: engine.name,
+    command: engine.python,
+    arguments: [
+      engine.script,
+      ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
+    ],
+    environment: {
+      ...process.env,
+      OMP_NUM_THREADS: String(options.threads),
+      MKL_NUM_THREADS: String(options.threads),
+      HF_HUB_OFFLINE: "1",
+      PYTHONUTF8: "1",
+      // No bytecode beside the sources.
+      PYTHONDONTWRITEBYTECODE: "1",
+      ...engine.environment,
+    },
+  });
+}
+
+/** All repetitions at one shape and dtype: both engines loaded, one at a time computing, in turns. */
+async function measureShape(
+  engines: readonly Engine[],
+  modelDirectory: string,
+  shape: Shape,
+  dtype: string,
+  options: Options,
+): Promise<{ observations: readonly Observation[]; facts: ReadonlyMap<string, WorkerFacts> }> {
+  const where = `${formatShape(shape)} ${dtype}`;
+  const workers: { engine: Engine; worker: Worker }[] = [];
+  const observations: Observation[] = [];
+  try {
+    for (const engine of engines) {
+      say(`${where}: loading and warming up ${engine.name}`);
+      const worker = await startEngine(engine, modelDirectory, shape, dtype, options);
+      workers.push({ engine, worker });
+    }
+    const facts = new Map(workers.map(({ engine, worker }) => [engine.name, worker.facts]));
+    checkSameTask([...facts.values()], options.threads);
+    for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
+      for (const { engine, worker } of workers) {
+        const measurement = await worker.measure();
+        checkShape(engine.name, shape, measurement);
+        observations.push({ shape, dtype, engine: engine.name, repetition, measurement });
+        say(
+          `${where}: ${engine.name} ${repetition} of ${options.repetitions}: ` +
+            `update ${measurement.updateSeconds.toFixed(2)} s, whole step ${measurement.stepSeconds.toFixed(2)} s`,
+        );
+      }
+    }
+    return { observations, facts };
+  } finally {
+    await Promise.all(workers.map(({ worker }) => worker.stop()));
+  }
+}
+
+/** What both engines compute must be the same, or the numbers say nothing. @throws HarnessError */
+function checkSameTask(facts: readonly WorkerFacts[], threads: number): void {
+  const differing = (["promptsSha256", "trainableParameters", "threads"] as const).filter(
+    (key) => new Set(facts.map((fact) => fact[key])).size > 1,
+  );
+  if (differing.length > 0 || facts.some((fact) => fact.threads !== threads)) {
+    throw new HarnessError(
+      "benchmark",
+      `the engines do not measure the same (${differing.join(", ") || "threads"}): ${JSON.stringify(facts)}`,
+    );
+  }
+}
+
+/** @throws HarnessError where a completion ended early or a prompt was cut. */
+function checkShape(
+  name: string,
+  shape: Shape,
+  found: { readonly promptTokens: number; readonly completionTokens: number },
+): void {
+  const expected = groupSize * shape.completionTokens;
+  if (found.promptTokens !== shape.promptTokens || found.completionTokens !== expected) {
+    throw new HarnessError(
+      "benchmark",
+      `${name} computed ${found.promptTokens} prompt tokens and ${found.completionTokens} completion tokens, ` +
+        `expected ${shape.promptTokens} and ${expected}: try another --seed.`,
+    );
+  }
+}
+
+async function readCommit(): Promise<{ commit: string | null; dirty: boolean }> {
+  const git = promisify(execFile);
+  try {
+    const commit = await git("git", ["rev-parse", "HEAD"], { cwd: repositoryRoot });
+    const status = await git("git", ["status", "--porcelain"], { cwd: repositoryRoot });
+    return { commit: commit.stdout.trim(), dirty: status.stdout.trim() !== "" };
+  } catch (cause) {
+    // No git, or a downloaded archive.
+    if (cause instanceof Error) return { commit: null, dirty: false };
+    throw cause;
+  }
+}
+
+async function run(options: Options): Promise<void> {
+  const startMs = performance.now();
+  const createdAt = new Date().toISOString();
+  const code = await readCommit();
+  const prepared = await prepareEngine({
+    model: modelName,
+    logger: { info: say, warn: say },
+  });
+  const engines = await prepareEngines(prepared);
+  const [load = 0] = loadavg();
+  if (load > 0.5) {
+    say(`The machine is busy (load ${load.toFixed(1)}): times will be too long and uneven.`);
+  }
+
+  const observations: Observation[] = [];
+  const prompts: Record<string, string> = {};
+  const versions: Record<string, string> = { node: process.version };
+  let trainableParameters = 0;
+  for (const dtype of options.dtypes) {
+    for (const shape of options.shapes) {
+      const measured = await measureShape(engines, prepared.model.directory, shape, dtype, options);
+      observations.push(...measured.observations);
+      for (const [name, facts] of measured.facts) {
+        prompts[formatShape(shape)] = facts.promptsSha256;
+        ({ trainableParameters } = facts);
+        for (const [library, version] of Object.entries(facts.versions)) {
+          versions[`${name}: ${library}`] = version;
+        }
+      }
+    }
+  }
+
+  const summaries = summarise(observations);
+  const shapes = options.shapes.map(formatShape).join(",");
+  const command =
+    `pnpm bench:speed --shapes ${shapes} --dtypes ${options.dtypes.join(",")} ` +
+    `--repetitions ${options.repetitions} --threads ${options.threads} --seed ${options.seed}`;
+  const processor = cpus()[0]?.model ?? "unknown";
+  const manifest = await writeResult({
+    directory: options.output,
+    files: {
+      [`${resultName}.csv`]: renderCsv(summaryTable(summaries)),
+      [`${resultName}.measurements.csv`]: renderCsv(measurementTable(observations)),
+    },
+    manifestName: `${resultName}.manifest.json`,
+    manifest: {
+      schemaVersion: 1,
+      experiment: resultName,
+      command,
+      code,
+      createdAt,
+      configuration: {
+        shapes,
+        dtypes: options.dtypes,
+        repetitions: options.repetitions,
+        threads: options.threads,
+        groupSize,
+        trainableParameters,
+        loadAverageBefore: load,
+      },
+      dataset: { name: "generated prompts", sha256: sha256Of(JSON.stringify(prompts)) },
+      prompts,
+      models: [
+        {
+          role: "policy",
+          name: prepared.model.name,
+          revision: prepared.model.revision,
+          source: prepared.model.source,
+        },
+      ],
+      seeds: { run: options.seed },
+      versions,
+      machine: {
+        cpu: processor,
+        cores: cpus().length,
+        memoryGiB: Math.round(totalmem() / 2 ** 30),
+        platform: `${platform()} ${release()}`,
+      },
+      durationSeconds: (performance.now() - startMs) / 1000,
+    },
+  });
+  console.log(
+    renderMarkdown(
+      readableTable(summaries, [
+        `median (minimum to maximum) of ${options.repetitions} steps; ratio to the first engine's median. ` +
+          `${processor}, ${options.threads} threads, commit ${manifest.code.commit ?? "unknown"}, seed ${options.seed}, \`${command}\``,
+      ]),
+    ),
+  );
+  say(`Written: ${join(options.output, `${resultName}.csv`)}`);
+}
+
+try {
+  const options = readOptions();
+  if (options === undefined) process.stdout.write(help);
+  else await run(options);
+} catch (error) {
+  if (!HarnessError.isInstance(error)) throw error;
+  console.error(error.message);
+  process.exitCode = error.code === "config" ? 2 : 1;
+}

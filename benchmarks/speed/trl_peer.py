@@ -1,0 +1,171 @@
+"""One GRPO step at a time in TRL's GRPOTrainer, with clocks around its own steps."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from measuring import (
+    GRADIENT_CLIP_NORM,
+    GROUP_SIZE,
+    LEARNING_RATE,
+    LORA_ALPHA,
+    LORA_RANK,
+    Conversation,
+    Instant,
+    Measurement,
+    Settings,
+    make_prompts,
+    make_rewards,
+    parse_settings,
+    read_clocks,
+    read_peak_memory_mib,
+)
+
+
+class TimedTrainer(GRPOTrainer):  # type: ignore[misc]  # untyped library
+    """Notes when sampling ends and what the update is given; the computation is TRL's."""
+
+    sampled: Instant
+    tokens_computed: int
+    prompt_tokens: int
+    completion_tokens: int
+    gradient_norm: float
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        # Generation, rewards and advantages happen in here.
+        inputs = super()._prepare_inputs(generation_batch)
+        self.tokens_computed = inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
+        self.prompt_tokens = int(inputs["prompt_mask"].sum()) // GROUP_SIZE
+        self.completion_tokens = int(inputs["completion_mask"].sum())
+        self.sampled = read_clocks()
+        return inputs
+
+    def _get_grad_norm(self, *given: Any, **named: Any) -> float:
+        self.gradient_norm = float(super()._get_grad_norm(*given, **named))
+        return self.gradient_norm
+
+
+class Stopwatch(TrainerCallback):  # type: ignore[misc]  # untyped library
+    """Waits before each step for its turn and reports after it. The first step is the warm-up."""
+
+    def __init__(self, conversation: Conversation, settings: Settings) -> None:
+        self._conversation = conversation
+        self._settings = settings
+        self._started = read_clocks()
+        self._updated = read_clocks()
+        # The trainer holds its callbacks: it is set after its creation.
+        self.trainer: TimedTrainer
+        self.prompt_ids: list[list[int]] = []
+
+    def on_step_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
+        step = int(state.global_step)
+        if step == 1:
+            parameters = [
+                tensor for tensor in self.trainer.model.parameters() if tensor.requires_grad
+            ]
+            self._conversation.send_ready(
+                prompts=self.prompt_ids,
+                threads=torch.get_num_threads(),
+                trainable_parameters=sum(tensor.numel() for tensor in parameters),
+                libraries=("torch", "transformers", "trl", "peft", "accelerate"),
+            )
+        if step > 0:
+            self._conversation.wait_for_turn()
+        length = self._settings.shapes[step].completion_tokens
+        self.trainer.generation_config.min_new_tokens = length
+        self.trainer.generation_config.max_new_tokens = length
+        self._started = read_clocks()
+
+    def on_optimizer_step(
+        self, _arguments: Any, _state: Any, _control: Any, **_others: Any
+    ) -> None:
+        self._updated = read_clocks()
+
+    def on_step_end(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
+        if state.global_step == 1:
+            return
+        trainer, started, ended = self.trainer, self._started, self._updated
+        self._conversation.send_measurement(
+            Measurement(
+                update_seconds=ended.wall - trainer.sampled.wall,
+                step_seconds=ended.wall - started.wall,
+                update_processor_seconds=ended.processor - trainer.sampled.processor,
+                step_processor_seconds=ended.processor - started.processor,
+                tokens_computed=trainer.tokens_computed,
+                prompt_tokens=trainer.prompt_tokens,
+                completion_tokens=trainer.completion_tokens,
+                gradient_norm=trainer.gradient_norm,
+                peak_memory_mib=read_peak_memory_mib(),
+            )
+        )
+
+
+def main() -> None:
+    conversation = Conversation()
+    settings = parse_settings()
+    torch.set_num_threads(settings.threads)
+    tokenizer = AutoTokenizer.from_pretrained(str(settings.model))
+    prompts = make_prompts(tokenizer, settings)
+    stopwatch = Stopwatch(conversation, settings)
+    stopwatch.prompt_ids = tokenizer(prompts)["input_ids"]
+
+    def reward(*, trainer_state: Any, **_others: Any) -> list[float]:
+        return make_rewards(settings, int(trainer_state.global_step))
+
+    with tempfile.TemporaryDirectory() as folder:
+        stopwatch.trainer = TimedTrainer(
+            model=str(settings.model),
+            reward_funcs=reward,
+            args=make_configuration(settings, Path(folder)),
+            train_dataset=Dataset.from_dict({"prompt": prompts}),
+            processing_class=tokenizer,
+            peft_config=LoraConfig(
+                r=LORA_RANK,
+                lora_alpha=LORA_ALPHA,
+                lora_dropout=0.0,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            ),
+            callbacks=[stopwatch],
+        )
+        stopwatch.trainer.train()
+
+
+def make_configuration(settings: Settings, folder: Path) -> Any:
+    """One group a step in one pass, no KL term, no checkpointing of activations; the rest as TRL has it."""
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=len(settings.shapes),
+        per_device_train_batch_size=GROUP_SIZE,
+        gradient_accumulation_steps=1,
+        num_generations=GROUP_SIZE,
+        max_completion_length=settings.shapes[-1].completion_tokens,
+        beta=0.0,
+        gradient_checkpointing=False,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=GRADIENT_CLIP_NORM,
+        use_cpu=True,
+        # Weights in the given type; bfloat16 with autocast, which is TRL's default.
+        bf16=settings.dtype == "bfloat16",
+        model_init_kwargs={"dtype": settings.dtype},
+        shuffle_dataset=False,
+        seed=settings.seed,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { HarnessError, parseJson } from "@memory-r1/spec";
+import { z } from "zod";
+
+const readySchema = z.strictObject({
+  /** Of the token ids of all prompts: equal where two workers measure the same task. */
+  promptsSha256: z.string(),
+  threads: z.int(),
+  trainableParameters: z.int(),
+  versions: z.record(z.string(), z.string()),
+});
+/** What a worker says before it measures. */
+export type WorkerFacts = z.infer<typeof readySchema>;
+
+const measurementSchema = z.strictObject({
+  updateSeconds: z.number().positive(),
+  stepSeconds: z.number().positive(),
+  updateProcessorSeconds: z.number().nonnegative(),
+  stepProcessorSeconds: z.number().nonnegative(),
+  tokensComputed: z.int().positive(),
+  promptTokens: z.int(),
+  completionTokens: z.int(),
+  /** Before clipping. Above 0, because no group is without a spread of rewards. */
+  gradientNorm: z.number().positive(),
+  peakMemoryMib: z.number().positive(),
+});
+/** One GRPO step of one worker; measuring.py says what each number is. */
+export type Measurement = z.infer<typeof measurementSchema>;
+
+/** A running worker that waits between its steps. */
+export interface Worker {
+  readonly facts: WorkerFacts;
+  /** Runs one step to its end. */
+  readonly measure: () => Promise<Measurement>;
+  /** Ends the process and waits for its end. */
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Starts a worker and waits until it has loaded its model and run its warm-up.
+ * @throws HarnessError with the worker's last words where it ends early.
+ */
+export async function startWorker(options: {
+  readonly name: string;
+  readonly command: string;
+  readonly arguments: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+}): Promise<Worker> {
+  const { name } = options;
+  const child = spawn(options.command, options.arguments, {
+    env: options.environment,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const closed = once(child, "close");
+  // Who reads the next line learns of the end; nobody else has to.
+  closed.catch(() => undefined);
+  // A worker that has ended does not take the next line: its missing answer says so.
+  child.stdin.on("error", () => undefined);
+  let lastWords = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    lastWords = (lastWords + chunk.toString("utf8")).slice(-4000);
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+
+  const read = async <T>(schema: z.ZodType<T>): Promise<T> => {
+    const line = await lines.next();
+    if (line.done === true) {
+      await closed;
+      throw new HarnessError(
+        "benchmark",
+        `${name} ended before its measurement (exit code ${String(child.exitCode)}). Its last words:\n${lastWords.trim()}`,
+      );
+    }
+    return parseJson(line.value, schema, `output of ${name}`);
+  };
+  const facts = await read(readySchema);
+  return {
+    facts,
+    measure: () => {
+      child.stdin.write("\n");
+      return read(measurementSchema);
+    },
+    stop: async () => {
+      child.stdin.end();
+      await closed;
+    },
+  };
+}
