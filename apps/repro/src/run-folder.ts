@@ -89,12 +89,19 @@ async function listRunIds(runsDirectory: string): Promise<readonly string[]> {
 export async function ensureWritableFolder(folder: string, remedy: string): Promise<void> {
   const probe = join(folder, `.write-test-${randomUUID()}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeFile(probe, "");
     await rm(probe);
   } catch (cause) {
     throw new ConfigError(`${folder}: cannot write there (${reasonOf(cause)}). ${remedy}`, cause);
   }
+}
+
+/** Like a recursive mkdir, which Node never returns from where a file system denies a folder with ENOENT (/proc). */
+async function makeFolder(folder: string): Promise<void> {
+  if (existsSync(folder)) return;
+  await makeFolder(dirname(folder));
+  await mkdir(folder);
 }
 
 function reasonOf(cause: unknown): string {

@@ -70,6 +70,13 @@ def test_unrelated_prompts_part_once_a_row_is_large() -> None:
     assert [len(row.tokens) for row in pack_sequences(sequences, 100, target_tokens=5)] == [6, 3]
 
 
+def test_a_short_common_start_does_not_hold_rows_together() -> None:
+    # Two shared tokens: 2 * 16 <= 32 closes a row of 32, not one of 31.
+    first = [0, 1, *range(100, 130)]
+    assert len(pack_sequences([first, [0, 1, 2]], 100, target_tokens=30)) == 2
+    assert len(pack_sequences([first[:-1], [0, 1, 2]], 100, target_tokens=30)) == 1
+
+
 def test_separate_rows() -> None:
     rows = pack_sequences([[1, 2], [1, 2], [1]], 100, share=False)
     assert [row.tokens for row in rows] == [[1], [1, 2], [1, 2]]

@@ -76,7 +76,7 @@ async function probePython(command: string): Promise<PythonProbe> {
 }
 
 const installHint =
-  "Install Python 3.11, 3.12 or 3.13 (https://www.python.org/downloads), or name one with the python option";
+  "Install Python 3.11, 3.12 or 3.13 (https://www.python.org/downloads), or name one (repro: by the variable MEMORY_R1_PYTHON)";
 
 /** Finds a Python of a supported version: the one given, else python3.13, python3.12, python3.11, python3, python.
  *  @throws ConfigError that lists what was found and what to install. */

@@ -1,9 +1,8 @@
 import { readdirSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { datasets } from "@memory-r1/datasets";
 import { parseValue } from "@memory-r1/spec";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { resolveExperiment } from "../experiment.ts";

@@ -1,13 +1,11 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { defaultCacheDirectory, inspectEngine } from "@memory-r1/engine";
 import { readManifest, verifyManifestFiles } from "@memory-r1/report";
 import { EngineLostError, silentLogger } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readEnvironment } from "../environment.ts";
 import { resolveExperiment } from "../experiment.ts";
 import type { RunContext, RunResult } from "../run-context.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";

@@ -23,7 +23,9 @@ const pathOf = useTemporaryFolder();
 const file = () => pathOf("banks", "test.jsonl");
 
 const manager = createMemoryManager({
-  ...({ format: "compact", constrained: true, shownCount: 2 } as const),
+  format: "compact",
+  constrained: true,
+  shownCount: 2,
   retriever: createBm25Retriever(),
 });
 
@@ -32,7 +34,7 @@ const lanes: readonly Lane[] = conversations.map((conversation, index) => ({
   key: `lane ${conversation.id}`,
   manager,
   conversation,
-  facts: datedFacts(conversation).slice(0, [4, 6, 0][index]),
+  facts: datedFacts(conversation).slice(0, [4, 6][index] ?? 0),
 }));
 
 /** All kinds of replies, as a function of the prompt alone. */
@@ -121,7 +123,9 @@ describe("playEpisodes", () => {
         : JSON.stringify({ memory: [{ text: "something", event: "ADD" }] }),
     );
     const jsonManager = createMemoryManager({
-      ...({ format: "mem0-json", constrained: false, shownCount: 2 } as const),
+      format: "mem0-json",
+      constrained: false,
+      shownCount: 2,
       retriever: createBm25Retriever(),
     });
     const { played } = await play(generator, {

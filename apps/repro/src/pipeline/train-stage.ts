@@ -79,7 +79,7 @@ export async function trainStage<Task, E extends Episode>(
       ...(plan.startFrom === undefined ? {} : { initialWeightsPath: plan.startFrom.samplerPath }),
       evaluate: async () => plan.evaluate(policy, await readUntrained(directory)),
       removeCheckpoint: createCheckpointRemover(engine.checkpointsDirectory),
-      onProgress: (event) => showProgress(progress, event),
+      onProgress: progressReporter(progress),
       signal: context.signal,
     });
     const trained: TrainedAgent = {
@@ -123,16 +123,27 @@ async function readUntrained(directory: string): Promise<UntrainedValidation | u
   return parsed.success ? parsed.data : undefined;
 }
 
-function showProgress(progress: ProgressTask, event: GrpoProgress): void {
-  switch (event.kind) {
-    case "phase":
-      progress.note(event.phase);
-      return;
-    case "record":
-      if (event.record.type === "step") progress.advance();
-      else progress.note(`validation ${event.record.score.toFixed(3)}`);
-      return;
-    case "step":
-      return;
-  }
+/** Shows steps done, those of an earlier sitting included, and what is going on. */
+function progressReporter(progress: ProgressTask): (event: GrpoProgress) => void {
+  let shown = 0;
+  const advanceTo = (step: number): void => {
+    if (step > shown) progress.advance(step - shown);
+    shown = Math.max(shown, step);
+  };
+  return (event) => {
+    switch (event.kind) {
+      case "phase":
+        advanceTo(event.step);
+        progress.note(event.phase);
+        return;
+      case "record":
+        if (event.record.type === "validation") {
+          progress.note(`validation ${event.record.score.toFixed(3)}`);
+        }
+        return;
+      case "step":
+        advanceTo(event.step);
+        return;
+    }
+  };
 }

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 Span = tuple[int, int]
 
+_NEGLIGIBLE_SHARE = 16
+"""A row is closed although the next sequence shares tokens with it, if that repeats at most 1/16 of its tokens."""
+
 
 @dataclass(frozen=True)
 class RowMember:
@@ -63,8 +66,8 @@ def pack_sequences(
     """Pack non-empty sequences into rows of at most `token_budget` nodes (a longer sequence has a row of its own).
 
     Sequences are sorted, so that neighbours share the longest prefixes, and fill rows in that order. A row that has
-    `target_tokens` nodes is also closed before a sequence that shares nothing with it: one more unrelated prompt would
-    only cost memory. `share=False` gives every sequence its own row.
+    `target_tokens` nodes is also closed before a sequence that shares little with it (a chat template's first tokens):
+    another prompt would only cost memory. `share=False` gives every sequence its own row.
     """
     order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index]))
     rows: list[PackedRow] = []
@@ -74,7 +77,7 @@ def pack_sequences(
         shared = builder.count_shared(sequence)
         size = len(builder.tokens)
         over_budget = size + len(sequence) - shared > token_budget
-        large_enough = shared == 0 and size >= target_tokens > 0
+        large_enough = size >= target_tokens > 0 and shared * _NEGLIGIBLE_SHARE <= size
         if size > 0 and (not share or over_budget or large_enough):
             rows.append(builder.build())
             builder = _RowBuilder()

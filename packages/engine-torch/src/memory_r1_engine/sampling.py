@@ -22,6 +22,9 @@ from memory_r1_engine.types import EngineError, SampledSequence, SampleJob, Samp
 CACHE_BYTES = 2 * 2**30
 """Keys and values that one decode batch may hold; larger requests are split in a fixed order."""
 
+MAX_BATCH_SEQUENCES = 512
+"""Sequences of one decode batch, which bounds the logits of a step."""
+
 _DROP_SHARE = 8
 _CDF_BLOCK = 256
 
@@ -167,7 +170,8 @@ def _split_batches(
         next_prompt = max(longest_prompt, len(sequence.settings.tokens))
         next_completion = max(longest_completion, sequence.settings.max_tokens)
         size = next_prompts * next_prompt + (len(batch) + 1) * next_completion
-        if batch and size * token_bytes > cache_bytes:
+        is_full = size * token_bytes > cache_bytes or len(batch) == MAX_BATCH_SEQUENCES
+        if batch and is_full:
             batches.append([])
             next_prompts, next_prompt = 1, len(sequence.settings.tokens)
             next_completion = sequence.settings.max_tokens

@@ -33,7 +33,7 @@ from memory_r1_engine.types import (
     ModelRole,
 )
 
-HEAD_BYTES = 64 * 2**20
+HEAD_BYTES = 32 * 2**20
 """Size of one chunk of logits: full-vocabulary work never holds more than a few tensors of this size."""
 
 ROW_TARGET_TOKENS = 384

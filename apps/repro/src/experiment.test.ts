@@ -1,0 +1,246 @@
+import { ConfigError, parseJson } from "@memory-r1/spec";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { type ExperimentInput, type Override, resolveExperiment } from "./experiment.ts";
+
+const stage = {
+  name: "reader",
+  agent: "answer",
+  steps: 3,
+  tasksPerStep: 2,
+  learningRate: 1e-4,
+} as const;
+
+const arm = {
+  name: "rag",
+  system: "RAG",
+  variant: "plain",
+  memory: { kind: "baseline", baseline: "rag-turns" },
+  answer: "untrained",
+} as const;
+
+const input: ExperimentInput = {
+  name: "small",
+  description: "A small one",
+  dataset: "locomo-mini",
+  model: { name: "some-model" },
+  training: [stage],
+  evaluation: { metrics: ["token-f1"], mainMetric: "token-f1", arms: [arm] },
+};
+
+const set = (...overrides: readonly Override[]) => resolveExperiment(input, overrides);
+
+/** The message of the ConfigError that resolving ends in. */
+function problemOf(resolve: () => unknown): string {
+  try {
+    resolve();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  throw new Error("it was resolved");
+}
+
+const withEvaluation = (changes: Partial<ExperimentInput["evaluation"]>): ExperimentInput => ({
+  ...input,
+  evaluation: { ...input.evaluation, ...changes },
+});
+
+describe("defaults", () => {
+  it("fill in what is left out", () => {
+    expect(resolveExperiment(input)).toEqual({
+      name: "small",
+      description: "A small one",
+      dataset: "locomo-mini",
+      seed: 1,
+      model: { name: "some-model", dtype: "float32" },
+      embedding: "all-minilm-l6-v2",
+      lora: { rank: 16, alpha: 32 },
+      manager: { format: "compact", constrained: true, shown: 3, maxTokens: 48 },
+      answer: { variant: "short", memories: 8 },
+      retriever: "dense",
+      training: [
+        {
+          ...stage,
+          banks: "manager",
+          samplesPerTask: 8,
+          warmupSteps: 0,
+          reward: "token-f1",
+          validateEvery: 10,
+          checkpointEvery: 5,
+          maxGradientNorm: 1,
+          klCoefficient: 0,
+          advantageScale: "group",
+          lossAggregation: "token-mean",
+          episode: {
+            facts: 1,
+            emptyBankShare: 0.25,
+            bankSizes: [2, 40],
+            newFactWeight: 0.5,
+            maxNewFactQuestions: 2,
+            maxShownQuestions: 3,
+            invalidPenalty: 0.1,
+          },
+        },
+      ],
+      evaluation: {
+        validation: true,
+        metrics: ["token-f1"],
+        mainMetric: "token-f1",
+        arms: [{ ...arm, context: "retrieved" }],
+        comparisons: [],
+      },
+    });
+  });
+
+  it("are kept when an experiment is resolved again, as a resumed run does", () => {
+    const resolved = resolveExperiment(input);
+    expect(resolveExperiment(parseJson(JSON.stringify(resolved), z.unknown(), "copy"))).toEqual(
+      resolved,
+    );
+  });
+});
+
+describe("overrides", () => {
+  it("take JSON where it is some, and text otherwise", () => {
+    const { seed, model, manager, description } = set(
+      ["seed", "7"],
+      ["model.name", "other/model-2"],
+      ["model.dtype", '"bfloat16"'],
+      ["manager.constrained", "false"],
+      ["description", "a=b, {c"],
+    );
+    expect({ seed, model, constrained: manager.constrained, description }).toEqual({
+      seed: 7,
+      model: { name: "other/model-2", dtype: "bfloat16" },
+      constrained: false,
+      description: "a=b, {c",
+    });
+  });
+
+  it("reach into lists by index, and replace whole parts", () => {
+    expect(set(["training.0.steps", "9"]).training[0]?.steps).toBe(9);
+    expect(set(["training.0.episode.bankSizes", "[2,5]"]).training[0]?.episode.bankSizes).toEqual([
+      2, 5,
+    ]);
+    expect(set(["evaluation.arms.0.memory.baseline", "other"]).evaluation.arms[0]?.memory).toEqual({
+      kind: "baseline",
+      baseline: "other",
+    });
+    expect(set(["training", "[]"]).training).toEqual([]);
+    expect(set(["lora", '{"rank":2}']).lora).toEqual({ rank: 2, alpha: 32 });
+  });
+
+  it("apply in turn, and leave the input as it is", () => {
+    expect(set(["seed", "1"], ["lora.rank", "4"], ["seed", "2"])).toMatchObject({
+      seed: 2,
+      lora: { rank: 4, alpha: 32 },
+    });
+    expect(input.training?.[0]).toEqual(stage);
+    expect(input).not.toHaveProperty("seed");
+  });
+
+  it.each<[path: string, value: string, part: string]>([
+    ["sead", "1", '"sead"'],
+    ["model.nme", "x", 'experiment, at model: Unrecognized key: "nme"'],
+    ["training.0.stepz", "1", 'experiment, at training.0: Unrecognized key: "stepz"'],
+    ["training.0.episode.factz", "1", '"factz"'],
+    ["seed", "many", "experiment, at seed: "],
+    ["seed", "-1", "experiment, at seed: "],
+    ["seed.deeper", "1", "experiment, at seed: "],
+    ["model.dtype", "float8", "experiment, at model.dtype: "],
+    ["training.0.episode.bankSizes", "[1]", "experiment, at training.0.episode.bankSizes"],
+    ["evaluation.arms.0.memory.kind", "file", "experiment, at evaluation.arms.0.memory"],
+    [
+      "training.steps",
+      "1",
+      '--set training.steps: "steps" is no index of a list of 1. Use 0 to 0.',
+    ],
+    [
+      "training.1.steps",
+      "1",
+      '--set training.1.steps: "1" is no index of a list of 1. Use 0 to 0.',
+    ],
+  ])("%s=%s is refused by name", (path, value, part) => {
+    expect(problemOf(() => set([path, value]))).toContain(part);
+  });
+
+  it("tell how to fill a list that is empty", () => {
+    const problem = problemOf(() => set(["training", "[]"], ["training.0.steps", "1"]));
+    expect(problem).toBe(
+      '--set training.0.steps: "0" is no index of a list of 0. Set the whole list.',
+    );
+  });
+});
+
+describe("references", () => {
+  const trainedArm = { ...arm, name: "trained", variant: "trained", answer: "trained" } as const;
+  const bankArm = {
+    ...arm,
+    name: "bank",
+    variant: "bank",
+    memory: { kind: "bank", manager: "trained" },
+  } as const;
+
+  it("are found where they are right", () => {
+    const right = withEvaluation({ arms: [arm, trainedArm], comparisons: [["rag", "trained"]] });
+    expect(resolveExperiment(right).evaluation.comparisons).toEqual([["rag", "trained"]]);
+    const managed = {
+      ...withEvaluation({ arms: [bankArm] }),
+      training: [{ ...stage, agent: "manager" as const }],
+    };
+    expect(resolveExperiment(managed).evaluation.arms).toHaveLength(1);
+  });
+
+  it.each<[what: string, changed: ExperimentInput, part: string]>([
+    [
+      "a comparison with an arm that there is not",
+      withEvaluation({ comparisons: [["rag", "rga"]] }),
+      'evaluation.comparisons: no arm is named "rga". Arms: rag.',
+    ],
+    [
+      "two arms of one name",
+      withEvaluation({ arms: [arm, { ...arm, variant: "other" }] }),
+      "two arms have the same name",
+    ],
+    [
+      "two arms that the table could not tell apart",
+      withEvaluation({ arms: [arm, { ...arm, name: "rag-2" }] }),
+      'two arms are "RAG, plain" in the table',
+    ],
+    [
+      "two stages that would share a folder",
+      { ...input, training: [stage, stage] },
+      'two stages are named "reader"',
+    ],
+    [
+      "an arm whose Answer Agent nobody trains",
+      { ...withEvaluation({ arms: [trainedArm] }), training: [] },
+      'arm "trained" wants a trained Answer Agent',
+    ],
+    [
+      "an arm whose Manager nobody trains",
+      withEvaluation({ arms: [bankArm] }),
+      'arm "bank" wants a trained Manager',
+    ],
+    [
+      "a main metric that is not computed",
+      withEvaluation({ mainMetric: "exact-match" }),
+      "evaluation.mainMetric must be one of evaluation.metrics",
+    ],
+    [
+      "start banks from many to few",
+      { ...input, training: [{ ...stage, episode: { bankSizes: [5, 2] } }] },
+      'stage "reader": episode.bankSizes is [5, 2]',
+    ],
+    ["no arm", withEvaluation({ arms: [] }), "experiment, at evaluation.arms: "],
+    ["no metric", withEvaluation({ metrics: [] }), "experiment, at evaluation.metrics: "],
+  ])("refuse %s", (_what, changed, part) => {
+    expect(problemOf(() => resolveExperiment(changed))).toContain(part);
+  });
+
+  it("refuse what is no experiment at all", () => {
+    expect(problemOf(() => resolveExperiment(undefined))).toContain("experiment");
+    expect(problemOf(() => resolveExperiment([input]))).toContain("experiment");
+  });
+});
