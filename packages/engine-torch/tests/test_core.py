@@ -325,7 +325,7 @@ def test_bad_models(engine: TorchEngine, tmp_path: Path) -> None:
         TorchEngine(tmp_path)
 
 
-def test_a_failing_sum_is_plain(engine: TorchEngine) -> None:
+def test_the_loss_is_a_plain_sum(engine: TorchEngine) -> None:
     """The loss is the sum over tokens and datums: twice the datum, twice the loss."""
     create_random_model(engine, "sum")
     (datum, *_) = build_groups()

@@ -73,8 +73,8 @@ def test_unrelated_prompts_part_once_a_row_is_large() -> None:
 def test_a_short_common_start_does_not_hold_rows_together() -> None:
     # Two shared tokens: 2 * 16 <= 32 closes a row of 32, not one of 31.
     first = [0, 1, *range(100, 130)]
-    assert len(pack_sequences([first, [0, 1, 2]], 100, target_tokens=30)) == 2
-    assert len(pack_sequences([first[:-1], [0, 1, 2]], 100, target_tokens=30)) == 1
+    assert len(pack_sequences([first, [0, 1, 200]], 100, target_tokens=30)) == 2
+    assert len(pack_sequences([first[:-1], [0, 1, 200]], 100, target_tokens=30)) == 1
 
 
 def test_separate_rows() -> None:

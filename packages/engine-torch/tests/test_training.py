@@ -225,7 +225,7 @@ def test_all_weights_zero_runs_nothing(engine: TorchEngine) -> None:
     assert output.metrics["positions:sum"] == 0
 
 
-def test_entropy_by_hand(double_engine: TorchEngine) -> None:
+def test_outputs_equal_torch_distributions(double_engine: TorchEngine) -> None:
     """The reported entropy and log-probability against transformers' own logits."""
     create_random_model(double_engine, "entropy")
     (datum, *_) = build_groups()

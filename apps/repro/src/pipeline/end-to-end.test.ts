@@ -1,21 +1,22 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defaultCacheDirectory, inspectEngine } from "@memory-r1/engine";
+import { inspectEngine } from "@memory-r1/engine";
 import { readManifest, verifyManifestFiles } from "@memory-r1/report";
-import { EngineLostError, silentLogger } from "@memory-r1/spec";
+import { EngineLostError } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resolveExperiment } from "../experiment.ts";
-import type { RunContext, RunResult } from "../run-context.ts";
+import type { RunResult } from "../run-context.ts";
+import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
+import { createSilentContext } from "./__fixtures__/silent-context.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
 import { resumeExperiment, runExperiment } from "./run-experiment.ts";
 
 const { model, embedding } = resolveExperiment(tinyExperiment);
-const cacheDirectory = defaultCacheDirectory();
 
 /** The embedded engine with the real default model, where an earlier run has installed it: a test downloads nothing. */
-const unprepared = (await inspectEngine({ model: model.name, embedding, cacheDirectory })).filter(
+const unprepared = (await inspectEngine({ model: model.name, embedding })).filter(
   (finding) => finding.status !== "ok",
 );
 const note =
@@ -23,39 +24,16 @@ const note =
     ? ""
     : ` (skipped: ${unprepared.map((finding) => finding.name).join(", ")} not prepared)`;
 
-/** What a progress display would have been told, as one text: `reader: GRPO steps, train`. */
+/** Hears of the progress of a run; see createSilentContext. */
 type OnProgress = (event: string) => void;
 
 describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note}`, () => {
   let root = "";
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "memory-r1-run-"));
-    // Stands for a clone that is built: experiments are found among the compiled ones.
-    await mkdir(join(root, "benchmarks", "dist"), { recursive: true });
-    await writeFile(join(root, "benchmarks", "package.json"), '{"type":"module"}');
-    await writeFile(
-      join(root, "benchmarks", "dist", "tiny.js"),
-      `export const experiment = ${JSON.stringify(tinyExperiment)};`,
-    );
+    await writeCompiledExperiment(root, "tiny", tinyExperiment);
   });
   afterAll(() => rm(root, { recursive: true, force: true }));
-
-  function contextOf(onProgress: OnProgress, signal: AbortSignal): RunContext {
-    return {
-      logger: silentLogger,
-      startProgress: (label) => ({
-        advance: () => onProgress(`${label}, advance`),
-        note: (text) => onProgress(`${label}, ${text}`),
-        done: () => undefined,
-      }),
-      signal,
-      cacheDirectory,
-      dataDirectory: undefined,
-      pythonPath: undefined,
-      huggingFaceToken: undefined,
-      repositoryRoot: root,
-    };
-  }
 
   const folderOf = (runId: string) => join(root, runId);
 
@@ -67,12 +45,12 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       runId,
       seed: 7,
       dtype: "bfloat16",
-      context: contextOf(onProgress, signal),
+      context: createSilentContext(root, { onProgress, signal }),
     });
   }
 
   function resume(runId: string, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
-    const context = contextOf(onProgress, signal);
+    const context = createSilentContext(root, { onProgress, signal });
     return resumeExperiment({ runDirectory: folderOf(runId), context });
   }
 

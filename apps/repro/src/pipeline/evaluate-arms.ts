@@ -72,7 +72,7 @@ export async function evaluateArms(
 
 /**
  * The questions that every arm will be asked.
- * @throws ConfigError where an arm cannot be asked them; call it before anything long starts
+ * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
   const { validation, testSample, arms } = experiment.evaluation;

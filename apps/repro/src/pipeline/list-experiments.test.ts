@@ -1,30 +1,22 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { ConfigError } from "@memory-r1/spec";
 import { beforeEach, describe, expect, it } from "vitest";
+import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
 import { useTemporaryFolder } from "./__fixtures__/temporary-folder.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
 import { listExperiments, loadExperiment } from "./list-experiments.ts";
 
 const pathOf = useTemporaryFolder();
 
-/** Compiled experiments, as `tsc -b` leaves them, and what else lies beside them. */
+/** Compiled experiments, and what else lies beside them. */
 beforeEach(async () => {
-  await mkdir(pathOf("benchmarks", "dist"), { recursive: true });
-  await writeFile(pathOf("benchmarks", "package.json"), '{"type":"module"}');
   const second = { ...tinyExperiment, name: "another", description: "Another one" };
-  await Promise.all([
-    writeExperiment("tiny.js", tinyExperiment),
-    writeExperiment("another.js", second),
-    writeFile(pathOf("benchmarks", "dist", "tiny.d.ts"), "export {};"),
-    writeFile(pathOf("benchmarks", "dist", "tiny.js.map"), "{}"),
-    writeFile(pathOf("benchmarks", "dist", "tiny.test.js"), "throw new Error('imported')"),
-  ]);
+  await writeCompiledExperiment(pathOf("."), "tiny", tinyExperiment);
+  await writeCompiledExperiment(pathOf("."), "another", second);
+  await writeFile(pathOf("benchmarks", "dist", "tiny.d.ts"), "export {};");
+  await writeFile(pathOf("benchmarks", "dist", "tiny.js.map"), "{}");
+  await writeFile(pathOf("benchmarks", "dist", "tiny.test.js"), "throw new Error('imported')");
 });
-
-function writeExperiment(name: string, experiment: unknown): Promise<void> {
-  const text = `export const experiment = ${JSON.stringify(experiment)};`;
-  return writeFile(pathOf("benchmarks", "dist", name), text);
-}
 
 describe("listExperiments", () => {
   it("has every compiled experiment once, by name, with its line of description", async () => {
@@ -35,7 +27,7 @@ describe("listExperiments", () => {
   });
 
   it("names the file of one that is no experiment", async () => {
-    await writeExperiment("wrong.js", { name: "wrong" });
+    await writeCompiledExperiment(pathOf("."), "wrong", { name: "wrong" });
     await expect(listExperiments({ repositoryRoot: pathOf(".") })).rejects.toThrow("wrong.js");
   });
 

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
 import { datasets, isDatasetName, splitDataset } from "@memory-r1/datasets";
@@ -15,6 +14,7 @@ import type {
 } from "../run-context.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
+import { namePolicies } from "./named-policies.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
@@ -35,7 +35,10 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
     ...(options.seed === undefined ? [] : [["seed", String(options.seed)] as const]),
     ...(options.dtype === undefined ? [] : [["model.dtype", options.dtype] as const]),
   ]);
+  // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
+  namePolicies(experiment);
   const dataset = await loadDataset(experiment, context);
+  chooseQuestions(experiment, splitDataset(dataset, "memory-r1"));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
     schemaVersion: 1,
@@ -48,7 +51,6 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     experiment,
   };
-  await mkdir(options.runDirectory, { recursive: true });
   await writeRunConfig(options.runDirectory, config);
   return carryOut(config, dataset, options.runDirectory, context);
 }
@@ -91,13 +93,10 @@ async function carryOut(
   context: RunContext,
 ): Promise<RunResult> {
   const started = performance.now();
-  const splits = splitDataset(dataset, "memory-r1");
-  // Whether the questions can be asked is known now, and must not come out after hours of training.
-  chooseQuestions(config.experiment, splits);
   const opened = await openServices({
     config,
     dataset,
-    splits,
+    splits: splitDataset(dataset, "memory-r1"),
     runDirectory,
     context,
     fingerprint: fingerprintOf(config),

@@ -1,0 +1,67 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { ConfigError, ResumeMismatchError } from "@memory-r1/spec";
+import { beforeEach, describe, expect, it } from "vitest";
+import { type Override, resolveExperiment } from "../experiment.ts";
+import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
+import { createSilentContext } from "./__fixtures__/silent-context.ts";
+import { useTemporaryFolder } from "./__fixtures__/temporary-folder.ts";
+import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
+import { writeRunConfig } from "./run-config.ts";
+import { resumeExperiment, runExperiment } from "./run-experiment.ts";
+
+// What ends before an engine is started. Whole runs: end-to-end.test.ts.
+
+const pathOf = useTemporaryFolder();
+const context = () => createSilentContext(pathOf("."));
+
+beforeEach(() => writeCompiledExperiment(pathOf("."), "tiny", tinyExperiment));
+
+const run = (experimentName: string, ...overrides: readonly Override[]) =>
+  runExperiment({
+    experimentName,
+    overrides,
+    runDirectory: pathOf("run"),
+    runId: "run",
+    context: context(),
+  });
+
+describe("runExperiment", () => {
+  it.each<[name: string, override: Override, problem: string]>([
+    ["tyni", ["seed", "1"], 'There is no experiment "tyni". Experiments of benchmarks/: tiny.'],
+    ["tiny", ["sead", "1"], '"sead"'],
+    ["tiny", ["dataset", "locomo-maxi"], 'There is no data set "locomo-maxi". Data sets: locomo'],
+    ["tiny", ["training.0.reward", "f2"], 'There is no metric "f2"'],
+    ["tiny", ["evaluation.arms.0.context", "other-conversation"], "leave the arm out"],
+  ])("leaves no folder where %s with %j cannot be run", async (name, override, problem) => {
+    const failed = run(name, override);
+    await expect(failed).rejects.toThrow(ConfigError);
+    await expect(failed).rejects.toThrow(problem);
+    expect(existsSync(pathOf("run"))).toBe(false);
+  });
+});
+
+describe("resumeExperiment", () => {
+  const resume = () => resumeExperiment({ runDirectory: pathOf("run"), context: context() });
+
+  it("refuses a folder in which no run has begun", async () => {
+    await mkdir(pathOf("run"));
+    await expect(resume()).rejects.toThrow(ResumeMismatchError);
+  });
+
+  it("refuses to go on with other data", async () => {
+    await writeRunConfig(pathOf("run"), {
+      schemaVersion: 1,
+      runId: "run",
+      command: "repro run tiny",
+      startedAt: "2025-01-02T03:04:05.000Z",
+      code: { commit: null, dirty: false },
+      datasetSha256: "0".repeat(64),
+      experiment: resolveExperiment(tinyExperiment),
+    });
+    const resumed = resume();
+    await expect(resumed).rejects.toThrow(ResumeMismatchError);
+    await expect(resumed).rejects.toThrow(`the run was started with ${"0".repeat(64)}`);
+    await expect(resumed).rejects.toThrow("--data-dir");
+  });
+});
