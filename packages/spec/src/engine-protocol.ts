@@ -142,7 +142,12 @@ export type SampleOutput = z.infer<typeof sampleOutputSchema>;
 
 export const serverCapabilitiesSchema = z.object({
   supported_models: z.array(z.object({ model_name: z.string() })),
-  engine: z.object({ name: z.string(), version: z.string(), dialect: z.string(), protocol_version: z.number() }),
+  engine: z.object({
+    name: z.string(),
+    version: z.string(),
+    dialect: z.string(),
+    protocol_version: z.number(),
+  }),
   loss_fns: z.array(z.string()),
   reduction: z.enum(["sum", "mean_per_sequence"]),
   roles: z.array(z.enum(modelRoles)),

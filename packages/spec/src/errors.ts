@@ -33,9 +33,19 @@ export class DataIntegrityError extends HarnessError {
 
 /** Content does not have the documented form. Exit code 2. */
 export class DataFormatError extends HarnessError {
-  constructor(options: { source: string; path: string; problem: string; fix: string; cause?: unknown }) {
+  constructor(options: {
+    source: string;
+    path: string;
+    problem: string;
+    fix: string;
+    cause?: unknown;
+  }) {
     const where = options.path === "" ? options.source : `${options.source}, at ${options.path}`;
-    super("data_format", `${where}: ${options.problem}. What to do: ${options.fix}.`, options.cause);
+    super(
+      "data_format",
+      `${where}: ${options.problem}. What to do: ${options.fix}.`,
+      options.cause,
+    );
   }
 }
 

@@ -24,7 +24,11 @@ export interface MemorySystem {
 
 export interface MemorySession {
   /** Takes one turn in order, with the facts that the extraction step drew from it. */
-  ingest(turn: Turn, session: Pick<Session, "id" | "dateText">, facts: readonly ExtractedFact[]): Promise<void>;
+  ingest(
+    turn: Turn,
+    session: Pick<Session, "id" | "dateText">,
+    facts: readonly ExtractedFact[],
+  ): Promise<void>;
   /** Context for a question, best first. */
   context(question: AskedQuestion): Promise<readonly ContextItem[]>;
 }

@@ -104,7 +104,7 @@ class SampleJob:
 
 @dataclass(frozen=True)
 class SampledSequence:
-    """Sampled ids (a stop token included) with the log-probability of each at temperature 1 after the constraint's mask."""
+    """Sampled ids, a stop token included, and the log-probability of each: temperature 1, after the mask."""
 
     tokens: list[int]
     logprobs: list[float]
