@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   DataFormatError,
@@ -96,6 +97,8 @@ export function createTransport(options: TransportOptions): Transport {
   const pollTimeoutMs = options.pollTimeoutMs ?? 45_000;
   const retryDelayMs = options.retryDelayMs ?? 200;
   const { signal } = options;
+  // A wave has dozens of calls in flight, each listening; that many listeners are no leak.
+  if (signal !== undefined) setMaxListeners(0, signal);
 
   async function exchange(
     method: "GET" | "POST",

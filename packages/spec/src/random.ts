@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { mersenne } from "pure-rand/generator/mersenne";
 
 /** A source of uniform numbers in [0, 1). Always a parameter, never global. */
 export type Random = () => number;
@@ -9,9 +9,12 @@ export function deriveSeed(...parts: readonly (string | number)[]): number {
   return createHash("sha256").update(JSON.stringify(parts)).digest().readUInt32BE(0) >>> 1;
 }
 
-/** A deterministic generator: equal seeds give equal sequences on every machine. */
+/**
+ * A deterministic generator (MT19937): equal seeds give equal sequences on every machine. It spreads a 32-bit seed over
+ * its whole state, so that the first numbers of neighbouring seeds are independent, which a xoroshiro's are not.
+ */
 export function createRandom(seed: number): Random {
-  const generator = xoroshiro128plus(seed);
+  const generator = mersenne(seed);
   return () => (generator.next() >>> 0) / 2 ** 32;
 }
 

@@ -109,7 +109,7 @@ function parseOverride(input: string): Override {
   const path = input.slice(0, equals);
   if (equals < 1 || path.split(".").some((part) => part.trim() === "")) {
     throw new ConfigError(
-      `${JSON.stringify(input)} is not of the form path=value, such as training.steps=20`,
+      `${JSON.stringify(input)} is not of the form path=value, such as training.0.steps=20`,
     );
   }
   return [path, input.slice(equals + 1)];

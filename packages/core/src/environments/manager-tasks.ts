@@ -56,8 +56,6 @@ export async function buildManagerTask(
   seed: number,
 ): Promise<ManagerTask> {
   const random = createRandom(seed);
-  // The first number of a generator with a 31-bit seed is never below a half: no bank would ever be empty.
-  random();
   const size = startBankSize(options, start, random);
   const earlier = facts.slice(start - size, start);
   const episode = facts.slice(start, start + options.factsPerEpisode);
