@@ -21,6 +21,11 @@ const programs = {
   check: { project: "tools", module: "tools/dist/check.js", toleratesTypeErrors: true },
   fix: { project: "tools", module: "tools/dist/fix.js", toleratesTypeErrors: true },
   python: { project: "tools", module: "tools/dist/python.js", toleratesTypeErrors: true },
+  "bench-speed": {
+    project: "benchmarks",
+    module: "benchmarks/dist/speed/run.js",
+    toleratesTypeErrors: false,
+  },
   "docs-check": { project: "tools", module: "tools/dist/docs-check.js", toleratesTypeErrors: true },
 };
 

@@ -57,6 +57,8 @@ class Settings:
     seed: int
     shapes: tuple[Shape, ...]
     """Of every step in order, the warm-up first."""
+    completions_per_pass: int
+    """How many completions TRL's update takes at once; the engine packs by tokens and takes them all."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def parse_settings() -> Settings:
     parser.add_argument("--prompt-tokens", type=int, required=True)
     parser.add_argument("--completion-tokens", type=int, required=True)
     parser.add_argument("--repetitions", type=int, required=True)
+    parser.add_argument("--completions-per-pass", type=int, default=GROUP_SIZE)
     given = parser.parse_args()
     shape = Shape(given.prompt_tokens, given.completion_tokens)
     return Settings(
@@ -107,6 +110,7 @@ def parse_settings() -> Settings:
         given.threads,
         given.seed,
         (WARM_UP, *[shape] * given.repetitions),
+        given.completions_per_pass,
     )
 
 

@@ -14,6 +14,7 @@ function observe(engine: string, repetition: number, updateSeconds: number): Obs
     shape: { promptTokens: 350, completionTokens: 16 },
     dtype: "float32",
     engine,
+    completionsPerPass: 8,
     repetition,
     measurement: {
       updateSeconds,
@@ -68,7 +69,7 @@ describe("the tables", () => {
   it("relate every engine to the first one", () => {
     const text = renderMarkdown(readableTable(summarise(observations), []));
     expect(text).toContain(
-      "| one | 2.00 (1.00 to 3.00) | 1.0 × | 4.00 (2.00 to 6.00) | 1.0 × | 470 | 1,003 |",
+      "| one | 2.00 (1.00 to 3.00) | 1.0 × | 4.00 (2.00 to 6.00) | 1.0 × | 470 | 8 | 1,003 |",
     );
     expect(text).toContain("| other | 20.00 (10.00 to 30.00) | 10.0 × |");
   });
@@ -76,9 +77,9 @@ describe("the tables", () => {
   it("keep full precision in CSV", () => {
     const [header, first] = renderCsv(summaryTable(summarise(observations))).split("\n");
     expect(header).toMatch(
-      /^promptTokens,completionTokens,dtype,engine,repetitions,updateSecondsMin,/,
+      /^promptTokens,completionTokens,dtype,engine,completionsPerPass,repetitions,updateSecondsMin,/,
     );
-    expect(first).toBe("350,16,float32,one,3,1,2,3,2,4,6,1,1,1,2,2,2,470,1003");
+    expect(first).toBe("350,16,float32,one,8,3,1,2,3,2,4,6,1,1,1,2,2,2,470,1003");
   });
 });
 

@@ -7,6 +7,8 @@ export interface Observation {
   readonly shape: Shape;
   readonly dtype: string;
   readonly engine: string;
+  /** Completions that the update takes at once. */
+  readonly completionsPerPass: number;
   /** From 1. */
   readonly repetition: number;
   readonly measurement: Measurement;
@@ -37,6 +39,7 @@ export interface Summary {
   readonly shape: Shape;
   readonly dtype: string;
   readonly engine: string;
+  readonly completionsPerPass: number;
   readonly repetitions: number;
   readonly updateSeconds: Spread;
   readonly stepSeconds: Spread;
@@ -66,6 +69,7 @@ export function summarise(observations: readonly Observation[]): readonly Summar
       shape: first.shape,
       dtype: first.dtype,
       engine: first.engine,
+      completionsPerPass: first.completionsPerPass,
       repetitions: group.length,
       updateSeconds: spreadOf("updateSeconds"),
       stepSeconds: spreadOf("stepSeconds"),
@@ -82,6 +86,7 @@ const identityColumns: readonly TableColumn[] = [
   { key: "completionTokens", label: "completionTokens", kind: "count" },
   { key: "dtype", label: "dtype", kind: "text" },
   { key: "engine", label: "engine", kind: "text" },
+  { key: "completionsPerPass", label: "completionsPerPass", kind: "count" },
 ];
 
 const spreadFields = [
@@ -152,6 +157,7 @@ export function readableTable(summaries: readonly Summary[], notes: readonly str
     { key: "step", label: "Whole step, s", kind: "text" },
     { key: "stepRatio", label: "Ratio", kind: "text" },
     { key: "tokensComputed", label: "Tokens computed in the update", kind: "count" },
+    { key: "completionsPerPass", label: "Completions per pass", kind: "count" },
     { key: "memory", label: "Peak memory, MiB", kind: "count" },
   ];
   const rows = summaries.map((summary): TableRow => {
@@ -168,14 +174,17 @@ export function readableTable(summaries: readonly Summary[], notes: readonly str
       step: formatSpread(summary.stepSeconds),
       stepRatio: formatRatio(summary.stepSeconds, base?.stepSeconds),
       tokensComputed: summary.tokensComputed,
+      completionsPerPass: summary.completionsPerPass,
       memory: Math.round(summary.peakMemoryMib),
     };
   });
   return { title: "One GRPO step, group of 8", columns, rows, notes };
 }
 
-function identityOf({ shape, dtype, engine }: Pick<Summary, "shape" | "dtype" | "engine">) {
-  return { ...shape, dtype, engine };
+type Identity = Pick<Summary, "shape" | "dtype" | "engine" | "completionsPerPass">;
+
+function identityOf({ shape, dtype, engine, completionsPerPass }: Identity): TableRow {
+  return { ...shape, dtype, engine, completionsPerPass };
 }
 
 function formatSpread({ min, median, max }: Spread): string {

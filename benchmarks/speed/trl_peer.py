@@ -38,14 +38,20 @@ class TimedTrainer(GRPOTrainer):  # type: ignore[misc]  # untyped library
     prompt_tokens: int
     completion_tokens: int
     gradient_norm: float
+    passes: int
+
+    def start_step(self) -> None:
+        self.tokens_computed = self.prompt_tokens = self.completion_tokens = self.passes = 0
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        # Generation, rewards and advantages happen in here.
+        # Generation, rewards and advantages happen in here, for all passes of a step before the first.
         inputs = super()._prepare_inputs(generation_batch)
-        self.tokens_computed = inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
-        self.prompt_tokens = int(inputs["prompt_mask"].sum()) // GROUP_SIZE
-        self.completion_tokens = int(inputs["completion_mask"].sum())
-        self.sampled = read_clocks()
+        self.tokens_computed += inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
+        self.prompt_tokens += int(inputs["prompt_mask"].sum())
+        self.completion_tokens += int(inputs["completion_mask"].sum())
+        if self.passes == 0:
+            self.sampled = read_clocks()
+        self.passes += 1
         return inputs
 
     def _get_grad_norm(self, *given: Any, **named: Any) -> float:
@@ -82,6 +88,7 @@ class Stopwatch(TrainerCallback):  # type: ignore[misc]  # untyped library
         length = self._settings.shapes[step].completion_tokens
         self.trainer.generation_config.min_new_tokens = length
         self.trainer.generation_config.max_new_tokens = length
+        self.trainer.start_step()
         self._started = read_clocks()
 
     def on_optimizer_step(
@@ -100,7 +107,7 @@ class Stopwatch(TrainerCallback):  # type: ignore[misc]  # untyped library
                 update_processor_seconds=ended.processor - trainer.sampled.processor,
                 step_processor_seconds=ended.processor - started.processor,
                 tokens_computed=trainer.tokens_computed,
-                prompt_tokens=trainer.prompt_tokens,
+                prompt_tokens=trainer.prompt_tokens // GROUP_SIZE,
                 completion_tokens=trainer.completion_tokens,
                 gradient_norm=trainer.gradient_norm,
                 peak_memory_mib=read_peak_memory_mib(),
@@ -140,12 +147,12 @@ def main() -> None:
 
 
 def make_configuration(settings: Settings, folder: Path) -> Any:
-    """One group a step in one pass, no KL term, no checkpointing of activations; the rest as TRL has it."""
+    """One group a step, no KL term, no checkpointing of activations; the rest as TRL has it."""
     return GRPOConfig(
         output_dir=str(folder),
         max_steps=len(settings.shapes),
-        per_device_train_batch_size=GROUP_SIZE,
-        gradient_accumulation_steps=1,
+        per_device_train_batch_size=settings.completions_per_pass,
+        gradient_accumulation_steps=GROUP_SIZE // settings.completions_per_pass,
         num_generations=GROUP_SIZE,
         max_completion_length=settings.shapes[-1].completion_tokens,
         beta=0.0,
