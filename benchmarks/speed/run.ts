@@ -7,7 +7,7 @@ import { parseArgs, promisify } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
 import { ConfigError, HarnessError } from "@memory-r1/spec";
-import { formatShape, parseShapes, type Shape } from "./shapes.ts";
+import { chooseTrlPass, formatShape, groupSize, parseShapes, type Shape } from "./shapes.ts";
 import {
   measurementTable,
   type Observation,
@@ -20,7 +20,6 @@ import { startWorker, type Worker, type WorkerFacts } from "./worker-process.ts"
 
 const resultName = "speed-grpo-update";
 const modelName = "smollm2-135m-instruct";
-const groupSize = 8;
 
 // This file runs from benchmarks/dist/speed; the workers lie beside its source.
 const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
@@ -30,6 +29,7 @@ const help = `Measures one GRPO step (sampling, loss, backward pass, optimiser) 
 
   --shapes 350+16,1000+64   prompt tokens + completion tokens, groups of ${groupSize}
   --dtypes float32          float32, bfloat16 or both
+  --trl-pass auto           completions that TRL's update takes at once: 1, 2, 4, 8, or as many as memory should hold
   --repetitions 3           measured steps of each engine, in turns
   --threads 2
   --seed 0
@@ -39,6 +39,8 @@ const help = `Measures one GRPO step (sampling, loss, backward pass, optimiser) 
 interface Options {
   readonly shapes: readonly Shape[];
   readonly dtypes: readonly string[];
+  /** Completions that TRL's update takes at once; undefined: as many as memory should hold. */
+  readonly trlPass: number | undefined;
   readonly repetitions: number;
   readonly threads: number;
   readonly seed: number;
@@ -51,6 +53,8 @@ interface Engine {
   readonly python: string;
   readonly script: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** Completions of a shape that the update takes at once. */
+  readonly completionsPerPass: (shape: Shape) => number;
 }
 
 function readOptions(): Options | undefined {
@@ -65,6 +69,7 @@ function readOptions(): Options | undefined {
   return {
     shapes: parseShapes(values.shapes),
     dtypes,
+    trlPass: parsePass(values["trl-pass"]),
     repetitions: parseCount("--repetitions", values.repetitions, 1),
     threads: parseCount("--threads", values.threads, 1),
     seed: parseCount("--seed", values.seed, 0),
@@ -80,6 +85,7 @@ function parseFlags() {
       options: {
         shapes: { type: "string", default: "350+16,1000+64" },
         dtypes: { type: "string", default: "float32" },
+        "trl-pass": { type: "string", default: "auto" },
         repetitions: { type: "string", default: "3" },
         threads: { type: "string", default: "2" },
         seed: { type: "string", default: "0" },
@@ -101,11 +107,23 @@ function parseCount(flag: string, text: string, smallest: number): number {
   return value;
 }
 
+function parsePass(text: string): number | undefined {
+  if (text === "auto") return undefined;
+  const completions = parseCount("--trl-pass", text, 1);
+  if (groupSize % completions !== 0) {
+    throw new ConfigError(`--trl-pass: ${text} does not divide the group of ${groupSize}.`);
+  }
+  return completions;
+}
+
 function say(line: string): void {
   console.error(line);
 }
 
-async function prepareEngines(prepared: PreparedEngine): Promise<readonly Engine[]> {
+async function prepareEngines(
+  prepared: PreparedEngine,
+  options: Options,
+): Promise<readonly Engine[]> {
   const python = await prepareTrlEnvironment({
     requirements: join(sourceDirectory, "requirements-trl.txt"),
     cacheDirectory: prepared.cacheDirectory,
@@ -119,8 +137,15 @@ async function prepareEngines(prepared: PreparedEngine): Promise<readonly Engine
       python: prepared.python,
       script: join(sourceDirectory, "ours.py"),
       environment: { PYTHONPATH: join(prepared.engineDirectory, "src") },
+      completionsPerPass: () => groupSize,
     },
-    { name: "TRL 1.16.0", python, script: join(sourceDirectory, "trl_peer.py"), environment: {} },
+    {
+      name: "TRL 1.16.0",
+      python,
+      script: join(sourceDirectory, "trl_peer.py"),
+      environment: {},
+      completionsPerPass: (shape) => options.trlPass ?? chooseTrlPass(shape, totalmem() / 2 ** 20),
+    },
   ];
 }
 
@@ -139,6 +164,7 @@ function startEngine(
     "prompt-tokens": shape.promptTokens,
     "completion-tokens": shape.completionTokens,
     repetitions: options.repetitions,
+    "completions-per-pass": engine.completionsPerPass(shape),
   };
   return startWorker({
     name: engine.name,
@@ -183,7 +209,10 @@ async function measureShape(
       for (const { engine, worker } of workers) {
         const measurement = await worker.measure();
         checkShape(engine.name, shape, measurement);
-        observations.push({ shape, dtype, engine: engine.name, repetition, measurement });
+        observations.push({
+          ...{ shape, dtype, engine: engine.name, repetition, measurement },
+          completionsPerPass: engine.completionsPerPass(shape),
+        });
         say(
           `${where}: ${engine.name} ${repetition} of ${options.repetitions}: ` +
             `update ${measurement.updateSeconds.toFixed(2)} s, whole step ${measurement.stepSeconds.toFixed(2)} s`,
@@ -246,7 +275,7 @@ async function run(options: Options): Promise<void> {
     model: modelName,
     logger: { info: say, warn: say },
   });
-  const engines = await prepareEngines(prepared);
+  const engines = await prepareEngines(prepared, options);
   const [load = 0] = loadavg();
   if (load > 0.5) {
     say(`The machine is busy (load ${load.toFixed(1)}): times will be too long and uneven.`);
@@ -274,7 +303,7 @@ async function run(options: Options): Promise<void> {
   const shapes = options.shapes.map(formatShape).join(",");
   const command =
     `pnpm bench:speed --shapes ${shapes} --dtypes ${options.dtypes.join(",")} ` +
-    `--repetitions ${options.repetitions} --threads ${options.threads} --seed ${options.seed}`;
+    `--trl-pass ${options.trlPass ?? "auto"} --repetitions ${options.repetitions} --threads ${options.threads} --seed ${options.seed}`;
   const processor = cpus()[0]?.model ?? "unknown";
   const manifest = await writeResult({
     directory: options.output,

@@ -1,6 +1,6 @@
 import { renderCsv, renderMarkdown } from "@memory-r1/report";
 import { describe, expect, it } from "vitest";
-import { formatShape, parseShapes } from "./shapes.ts";
+import { chooseTrlPass, formatShape, parseShapes } from "./shapes.ts";
 import {
   computeSpread,
   type Observation,
@@ -90,5 +90,18 @@ describe("parseShapes", () => {
 
   it.each(["", "350", "350+", "0+16", "350+16;1000+64", "3.5+16"])("refuses %j", (text) => {
     expect(() => parseShapes(text)).toThrow(/is no shape/);
+  });
+});
+
+describe("chooseTrlPass", () => {
+  // 1500 + completions × tokens × 3.5 MiB, against 0.75 × 24,000 = 18,000 MiB and 0.75 × 8,000 = 6,000 MiB.
+  it.each([
+    // 350+16: 8 need 11,748, 4 need 6,624, 2 need 4,062. 1000+64: 8 need 31,292, 4 need 16,396, 2 need 8,948.
+    [{ promptTokens: 350, completionTokens: 16 }, 24_000, 8],
+    [{ promptTokens: 1000, completionTokens: 64 }, 24_000, 4],
+    [{ promptTokens: 350, completionTokens: 16 }, 8_000, 2],
+    [{ promptTokens: 1000, completionTokens: 64 }, 8_000, 1],
+  ])("takes as much of the group as fits: %o in %i MiB", (shape, machineMib, expected) => {
+    expect(chooseTrlPass(shape, machineMib)).toBe(expected);
   });
 });

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { HarnessError, parseJson } from "@memory-r1/spec";
@@ -70,7 +70,7 @@ export async function startWorker(options: {
       await closed;
       throw new HarnessError(
         "benchmark",
-        `${name} ended before its measurement (exit code ${String(child.exitCode)}). Its last words:\n${lastWords.trim()}`,
+        `${name} ended before its measurement (${describeEnd(child)}). Its last words:\n${lastWords.trim()}`,
       );
     }
     return parseJson(line.value, schema, `output of ${name}`);
@@ -87,4 +87,10 @@ export async function startWorker(options: {
       await closed;
     },
   };
+}
+
+function describeEnd({ exitCode, signalCode }: ChildProcess): string {
+  if (signalCode === null) return `exit code ${String(exitCode)}`;
+  // The system's answer to a process that needs more memory than there is.
+  return signalCode === "SIGKILL" ? "SIGKILL: out of memory?" : signalCode;
 }
