@@ -177,6 +177,8 @@ function startEngine(
       ...process.env,
       OMP_NUM_THREADS: String(options.threads),
       MKL_NUM_THREADS: String(options.threads),
+      // What the engine sets for itself: how long threads wait awake. TRL gets it too.
+      GOMP_SPINCOUNT: "10000",
       HF_HUB_OFFLINE: "1",
       PYTHONUTF8: "1",
       // No bytecode beside the sources.
@@ -210,12 +212,17 @@ async function measureShape(
         const measurement = await worker.measure();
         checkShape(engine.name, shape, measurement);
         observations.push({
-          ...{ shape, dtype, engine: engine.name, repetition, measurement },
+          shape,
+          dtype,
+          engine: engine.name,
+          repetition,
+          measurement,
           completionsPerPass: engine.completionsPerPass(shape),
         });
         say(
           `${where}: ${engine.name} ${repetition} of ${options.repetitions}: ` +
-            `update ${measurement.updateSeconds.toFixed(2)} s, whole step ${measurement.stepSeconds.toFixed(2)} s`,
+            `update ${measurement.updateSeconds.toFixed(2)} s, whole step ${measurement.stepSeconds.toFixed(2)} s, ` +
+            `peak ${measurement.peakMemoryMib.toFixed(0)} MiB`,
         );
       }
     }

