@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { chooseTrlPass, formatShape, parseShapes } from "./shapes.ts";
 import {
   computeSpread,
+  measurementTable,
   type Observation,
   readableTable,
   summarise,
@@ -80,6 +81,18 @@ describe("the tables", () => {
       /^promptTokens,completionTokens,dtype,engine,completionsPerPass,repetitions,updateSecondsMin,/,
     );
     expect(first).toBe("350,16,float32,one,8,3,1,2,3,2,4,6,1,1,1,2,2,2,470,1003");
+  });
+});
+
+describe("measurementTable", () => {
+  it("has one row for each step, with the shape's lengths", () => {
+    const [header, first, second] = renderCsv(measurementTable(observations)).split("\n");
+    expect(header).toBe(
+      "promptTokens,completionTokens,dtype,engine,completionsPerPass,repetition,updateSeconds,stepSeconds," +
+        "updateProcessorSeconds,stepProcessorSeconds,tokensComputed,gradientNorm,peakMemoryMib",
+    );
+    expect(first).toBe("350,16,float32,one,8,1,3,6,1,2,470,1,1001");
+    expect(second).toBe("350,16,float32,other,8,1,20,40,1,2,470,1,1001");
   });
 });
 

@@ -127,20 +127,30 @@ export function summaryTable(summaries: readonly Summary[]): TableData {
   };
 }
 
+/** What measurementTable shows of a step: lengths are the shape's, which run.ts checks. */
+const measurementFields = [
+  "updateSeconds",
+  "stepSeconds",
+  "updateProcessorSeconds",
+  "stepProcessorSeconds",
+  "tokensComputed",
+  "gradientNorm",
+  "peakMemoryMib",
+] as const;
+
 /** Every single step in full precision, for CSV. */
 export function measurementTable(observations: readonly Observation[]): TableData {
-  const fields = observations[0] === undefined ? [] : Object.keys(observations[0].measurement);
   return {
     title: "",
     columns: [
       ...identityColumns,
       { key: "repetition", label: "repetition", kind: "count" },
-      ...fields.map((key): TableColumn => ({ key, label: key, kind: "score" })),
+      ...measurementFields.map((key): TableColumn => ({ key, label: key, kind: "score" })),
     ],
     rows: observations.map((observation) => ({
+      ...observation.measurement,
       ...identityOf(observation),
       repetition: observation.repetition,
-      ...observation.measurement,
     })),
     notes: [],
   };
