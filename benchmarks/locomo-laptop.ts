@@ -44,8 +44,8 @@ export const experiment = defineExperiment({
   ],
   evaluation: {
     testSample: 200,
-    metrics: ["token-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "exact-match"],
-    mainMetric: "token-f1",
+    metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
+    mainMetric: "squad-f1",
     arms: [
       {
         name: "rag",

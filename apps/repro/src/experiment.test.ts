@@ -25,7 +25,7 @@ const input: ExperimentInput = {
   dataset: "locomo-mini",
   model: { name: "some-model" },
   training: [stage],
-  evaluation: { metrics: ["token-f1"], mainMetric: "token-f1", arms: [arm] },
+  evaluation: { metrics: ["squad-f1"], mainMetric: "squad-f1", arms: [arm] },
 };
 
 const set = (...overrides: readonly Override[]) => resolveExperiment(input, overrides);
@@ -65,7 +65,7 @@ describe("defaults", () => {
           banks: "manager",
           samplesPerTask: 8,
           warmupSteps: 0,
-          reward: "token-f1",
+          reward: "squad-f1",
           validateEvery: 10,
           checkpointEvery: 5,
           maxGradientNorm: 1,
@@ -85,8 +85,8 @@ describe("defaults", () => {
       ],
       evaluation: {
         validation: true,
-        metrics: ["token-f1"],
-        mainMetric: "token-f1",
+        metrics: ["squad-f1"],
+        mainMetric: "squad-f1",
         arms: [{ ...arm, context: "retrieved" }],
         comparisons: [],
       },
@@ -225,7 +225,7 @@ describe("references", () => {
     ],
     [
       "a main metric that is not computed",
-      withEvaluation({ mainMetric: "exact-match" }),
+      withEvaluation({ mainMetric: "squad-em" }),
       "evaluation.mainMetric must be one of evaluation.metrics",
     ],
     [

@@ -15,7 +15,7 @@ const trainingStage = z.strictObject({
   samplesPerTask: z.number().int().min(2).default(8),
   learningRate: z.number().positive(),
   warmupSteps: z.number().int().min(0).default(0),
-  reward: metricName.default("token-f1"),
+  reward: metricName.default("squad-f1"),
   /** Validate every so many steps; the best healthy checkpoint is kept. */
   validateEvery: z.number().int().min(1).default(10),
   checkpointEvery: z.number().int().min(1).default(5),

@@ -13,9 +13,9 @@ import {
 import { computeMem0Bleu1, computeMem0F1, tokeniseSimply, tokeniseWords } from "./mem0.ts";
 import { computePorterStem } from "./porter-stemmer.ts";
 import {
-  computeExactMatch,
-  computeSubExactMatch,
-  computeTokenF1,
+  computeSquadEm,
+  computeSquadSubEm,
+  computeSquadF1,
   normaliseSquadAnswer,
 } from "./squad.ts";
 import { tokeniseSentence } from "./word-tokenizer.ts";
@@ -151,9 +151,9 @@ it.skipIf(isMissing)(`SQuAD normalisation, exact match and F1 golden vectors${no
   for (const one of readGolden("squad_em.json", z.object({ cases: z.array(row).min(7) })).cases) {
     expect(normaliseSquadAnswer(one.prediction)).toBe(one.norm_pred);
     expect(normaliseSquadAnswer(one.gold)).toBe(one.norm_gold);
-    expect(computeExactMatch(one.prediction, one.gold), one.prediction).toBe(one.em);
-    expect(computeSubExactMatch(one.prediction, one.gold), one.prediction).toBe(one.subem);
-    expect(computeTokenF1(one.prediction, one.gold), one.prediction).toBeCloseTo(
+    expect(computeSquadEm(one.prediction, one.gold), one.prediction).toBe(one.em);
+    expect(computeSquadSubEm(one.prediction, one.gold), one.prediction).toBe(one.subem);
+    expect(computeSquadF1(one.prediction, one.gold), one.prediction).toBeCloseTo(
       one["f1_v1.1"],
       12,
     );

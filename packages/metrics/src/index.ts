@@ -11,9 +11,9 @@ export { computePorterStem } from "./porter-stemmer.ts";
 export * from "./registry.ts";
 export { splitSentences } from "./sentence-splitter.ts";
 export {
-  computeExactMatch,
-  computeSubExactMatch,
-  computeTokenF1,
+  computeSquadEm,
+  computeSquadSubEm,
+  computeSquadF1,
   normaliseSquadAnswer,
 } from "./squad.ts";
 export * from "./statistics.ts";

@@ -9,9 +9,9 @@ it("holds the named metrics", () => {
     "locomo-f1",
     "mem0-f1",
     "mem0-bleu1",
-    "exact-match",
-    "sub-exact-match",
-    "token-f1",
+    "squad-em",
+    "squad-sub-em",
+    "squad-f1",
   ]);
   expect(isMetricName("mem0-f1")).toBe(true);
   expect(isMetricName("toString")).toBe(false);
@@ -28,7 +28,7 @@ it("scores with the question's category and leaves a question without gold ungra
   expect(scoreAnswer("locomo-f1", "yoga", { gold: "yoga, surfing", category })).toEqual(
     graded(0.5),
   );
-  expect(scoreAnswer("exact-match", "tea", { gold: "coffee", category })).toEqual(graded(0));
+  expect(scoreAnswer("squad-em", "tea", { gold: "coffee", category })).toEqual(graded(0));
   expect(scoreAnswer("locomo-f1", "not mentioned", { category })).toEqual(
     ungraded("no gold answer"),
   );

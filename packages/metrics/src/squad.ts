@@ -13,17 +13,17 @@ export function normaliseSquadAnswer(text: string): string {
 }
 
 /** Whether the normalised texts are equal, as 1 or 0. Two texts that normalise to nothing are equal. */
-export function computeExactMatch(prediction: string, gold: string): number {
+export function computeSquadEm(prediction: string, gold: string): number {
   return normaliseSquadAnswer(prediction) === normaliseSquadAnswer(gold) ? 1 : 0;
 }
 
 /** Whether the normalised prediction contains the normalised gold anywhere, as 1 or 0. A long answer can only gain. */
-export function computeSubExactMatch(prediction: string, gold: string): number {
+export function computeSquadSubEm(prediction: string, gold: string): number {
   return normaliseSquadAnswer(prediction).includes(normaliseSquadAnswer(gold)) ? 1 : 0;
 }
 
 /** F1 of the token multisets after SQuAD normalisation, no stemming; 0 where nothing is shared (v1.1, not v2.0). */
-export function computeTokenF1(prediction: string, gold: string): number {
+export function computeSquadF1(prediction: string, gold: string): number {
   const predicted = splitWhitespace(normaliseSquadAnswer(prediction));
   const expected = splitWhitespace(normaliseSquadAnswer(gold));
   return computeF1(countCommonTokens(predicted, expected), predicted.length, expected.length);

@@ -97,7 +97,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       ["test", "Memory-R1", 3],
       ["test", "Control", 3],
     ]);
-    for (const row of result.table.rows) expect(row["token-f1Graded"]).toBe(3);
+    for (const row of result.table.rows) expect(row["squad-f1Graded"]).toBe(3);
     expect(result.csvPath).toBe(join(folderOf("whole"), "leaderboard.csv"));
 
     const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));

@@ -34,7 +34,7 @@ describe("namePolicies", () => {
     ["answer.variant", "long", 'There is no answer variant "long". Known: '],
     ["retriever", "tf-idf", 'There is no retriever "tf-idf". Known: '],
     ["training.1.reward", "f1", 'There is no metric "f1". Known: '],
-    ["evaluation.metrics", '["token-f1","bleu"]', 'There is no metric "bleu". Known: '],
+    ["evaluation.metrics", '["squad-f1","bleu"]', 'There is no metric "bleu". Known: '],
     ["evaluation.arms.0.memory.baseline", "mem0", 'There is no baseline "mem0". Known: rag-turns'],
   ])("refuses %s=%s", (path, value, message) => {
     const experiment = resolveExperiment(tinyExperiment, [[path, value]]);

@@ -35,7 +35,7 @@ const agent = createAnswerAgent({ variant: "short" });
 const generator = createExtractiveReader();
 
 function score(prediction: string, question: Question): number | undefined {
-  const outcome = scoreAnswer("token-f1", prediction, question);
+  const outcome = scoreAnswer("squad-f1", prediction, question);
   return outcome.status === "graded" ? outcome.score : undefined;
 }
 

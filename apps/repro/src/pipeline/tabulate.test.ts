@@ -24,8 +24,8 @@ function experimentOf(changes: Partial<Experiment["evaluation"]> = {}): Experime
     seed: 5,
     model: { name: "none" },
     evaluation: {
-      metrics: ["exact-match", "token-f1"],
-      mainMetric: "token-f1",
+      metrics: ["squad-em", "squad-f1"],
+      mainMetric: "squad-f1",
       arms: [armOf("before", "RAG", "plain"), armOf("after", "RAG", "trained")],
       comparisons: [["before", "after"]],
       ...changes,
@@ -83,30 +83,30 @@ describe("the table that is shown", () => {
         system: "RAG",
         arm: "plain",
         questions: 3,
-        "exact-match": 0,
-        "token-f1": 0.25,
-        "token-f1Graded": 2,
-        "token-f1Ungraded": 1,
+        "squad-em": 0,
+        "squad-f1": 0.25,
+        "squad-f1Graded": 2,
+        "squad-f1Ungraded": 1,
       },
       {
         split: "test",
         system: "RAG",
         arm: "trained",
         questions: 3,
-        "exact-match": 2 / 3,
-        "token-f1": expect.closeTo((1 + 4 / 5 + 1) / 3, 12),
-        "token-f1Graded": 3,
-        "token-f1Ungraded": 0,
+        "squad-em": 2 / 3,
+        "squad-f1": expect.closeTo((1 + 4 / 5 + 1) / 3, 12),
+        "squad-f1Graded": 3,
+        "squad-f1Ungraded": 0,
       },
     ]);
   });
 
   it("shows the main metric's interval alone, and says the comparison underneath", () => {
     expect(overall.columns.filter(({ kind }) => kind === "interval").map(({ key }) => key)).toEqual(
-      ["token-f1"],
+      ["squad-f1"],
     );
     // Both were graded on q1 and q2: (1 - 1/2 + 4/5 - 0) / 2
-    expect(overall.notes[1]).toMatch(/^test: after − before = 0\.650 \[0\.500, 0\.800\] token-f1$/);
+    expect(overall.notes[1]).toMatch(/^test: after − before = 0\.650 \[0\.500, 0\.800\] squad-f1$/);
     expect(overall.notes[0]).toContain("seed 5");
   });
 });
@@ -119,7 +119,7 @@ describe("the comparisons", () => {
         split: "test",
         from: "before",
         to: "after",
-        metric: "token-f1",
+        metric: "squad-f1",
         questions: 2,
         difference: expect.closeTo(0.65, 12),
         // Of two questions a quarter of the resamples are each one alone: the ends are the two differences.
@@ -133,8 +133,8 @@ describe("the comparisons", () => {
     const nothing = { ...evaluation, predictions: new Map([["before", predict(failed)]]) };
     const tables = tabulate(experimentOf(), nothing);
     expect(tables.comparisons.rows[0]).toMatchObject({ difference: undefined });
-    expect(tables.overall.notes[1]).toBe("test: after − before = – [–, –] token-f1");
-    expect(tables.overall.rows[1]).toMatchObject({ "token-f1": undefined, "token-f1Ungraded": 3 });
+    expect(tables.overall.notes[1]).toBe("test: after − before = – [–, –] squad-f1");
+    expect(tables.overall.rows[1]).toMatchObject({ "squad-f1": undefined, "squad-f1Ungraded": 3 });
   });
 });
 
@@ -146,7 +146,7 @@ describe("the leaderboard", () => {
     };
     const { leaderboard } = tabulate(experimentOf(), both);
     expect(
-      leaderboard.rows.map((row) => [row["split"], row["arm"], row["scope"], row["token-f1"]]),
+      leaderboard.rows.map((row) => [row["split"], row["arm"], row["scope"], row["squad-f1"]]),
     ).toEqual([
       ["validation", "plain", "all", 0.5],
       ["validation", "plain", "1", 0.5],
@@ -166,7 +166,7 @@ describe("the leaderboard", () => {
     const asked = { validation: [], test: [questionOf("q1", undefined)] };
     const { leaderboard } = tabulate(experimentOf(), { ...evaluation, questions: asked });
     for (const row of leaderboard.rows) {
-      expect(row).toMatchObject({ "token-f1": undefined, "token-f1Ungraded": 1 });
+      expect(row).toMatchObject({ "squad-f1": undefined, "squad-f1Ungraded": 1 });
     }
   });
 

@@ -36,8 +36,8 @@ export const tinyExperiment: ExperimentInput = {
   evaluation: {
     validation: false,
     testSample: 2,
-    metrics: ["token-f1", "exact-match"],
-    mainMetric: "token-f1",
+    metrics: ["squad-f1", "squad-em"],
+    mainMetric: "squad-f1",
     arms: [
       {
         name: "rag",
