@@ -67,6 +67,8 @@ export const experimentSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/),
   description: z.string(),
   dataset: z.string(),
+  /** One of the data set's splits; absent: its usual one. */
+  split: z.string().optional(),
   seed: z.number().int().min(0).default(1),
   model: z.strictObject({
     name: z.string(),

@@ -1,3 +1,4 @@
+export * from "./dataset-definition.ts";
 export * from "./load-options.ts";
 export { loadLocomoMini } from "./locomo-mini/load-locomo-mini.ts";
 export { adversarialCategoryCode, locomoCategories } from "./locomo/categories.ts";

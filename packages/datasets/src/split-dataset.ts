@@ -1,12 +1,11 @@
-import { ConfigError, type Conversation, type Dataset, type Question } from "@memory-r1/spec";
-import { adversarialCategoryCode } from "./locomo/categories.ts";
 import {
-  datasets,
-  isDatasetName,
-  type SplitDefinition,
-  type SplitName,
+  ConfigError,
+  type Conversation,
+  type Dataset,
+  type Question,
   type SplitPartName,
-} from "./registry.ts";
+} from "@memory-r1/spec";
+import { adversarialCategoryCode } from "./locomo/categories.ts";
 
 /** One part of a split: whole conversations with their questions. */
 export interface SplitPart {
@@ -22,7 +21,7 @@ export type DatasetSplit = Readonly<Record<SplitPartName, SplitPart>>;
 function selectPart(
   dataset: Dataset,
   conversationIds: readonly string[],
-  splitName: SplitName,
+  splitName: string,
 ): SplitPart {
   const conversations = conversationIds.map((id) => {
     const conversation = dataset.conversations.find((one) => one.id === id);
@@ -46,20 +45,25 @@ function selectPart(
 }
 
 /**
- * Splits a data set of the registry by whole conversations. For LoCoMo, `memory-r1` is the paper's: conv-26 (152
- * questions) trains, conv-30 (81) validates, the other eight (1,307) test.
- * @throws ConfigError where the data set is not in the registry or lacks a conversation of the split.
+ * Splits a data set by whole conversations. For LoCoMo, `memory-r1` is the paper's: conv-26 (152 questions) trains,
+ * conv-30 (81) validates, the other eight (1,307) test.
+ * @param splitName one of `dataset.splits`; absent: its first.
+ * @throws ConfigError where the data set has no such split or lacks a conversation of it.
  */
-export function splitDataset(dataset: Dataset, splitName: SplitName): DatasetSplit {
-  if (!isDatasetName(dataset.name)) {
+export function splitDataset(dataset: Dataset, splitName?: string): DatasetSplit {
+  const names = Object.keys(dataset.splits);
+  const name = splitName ?? names[0] ?? "";
+  const split = Object.hasOwn(dataset.splits, name) ? dataset.splits[name] : undefined;
+  if (split === undefined) {
     throw new ConfigError(
-      `No split is defined for the data set ${dataset.name}. Known data sets: ${Object.keys(datasets).join(", ")}.`,
+      names.length === 0
+        ? `The data set ${dataset.name} has no split: it can be evaluated on, but not trained on.`
+        : `The data set ${dataset.name} has no split "${name}". Splits: ${names.join(", ")}.`,
     );
   }
-  const split: SplitDefinition = datasets[dataset.name].splits[splitName];
   return {
-    train: selectPart(dataset, split.train, splitName),
-    validation: selectPart(dataset, split.validation, splitName),
-    test: selectPart(dataset, split.test, splitName),
+    train: selectPart(dataset, split.train, name),
+    validation: selectPart(dataset, split.validation, name),
+    test: selectPart(dataset, split.test, name),
   };
 }

@@ -5,6 +5,8 @@ export interface Turn {
   readonly text: string;
   /** What a shared picture shows, where the data set has a caption for it. */
   readonly imageCaption?: string;
+  /** Addresses of the pictures shared in this turn, where the data set has them. */
+  readonly imageUrls?: readonly string[];
 }
 
 /** A fact that an extraction step drew from a turn; LoCoMo ships such facts as `observation`. */
@@ -27,6 +29,8 @@ export interface Session {
   readonly turns: readonly Turn[];
   /** Facts in the order in which their turns were said; empty where the data set has none. */
   readonly facts: readonly ExtractedFact[];
+  /** The data set's own summary of the session, where it has one. */
+  readonly summary?: string;
 }
 
 export interface Conversation {
@@ -38,8 +42,18 @@ export interface Conversation {
 /** A question's category: the data set's own code, and its name under every naming scheme in use. */
 export interface QuestionCategory {
   readonly code: string;
-  /** LoCoMo: keys `official` and `mem0`. */
+  /** Naming scheme to name; LoCoMo: keys `official` and `mem0`. Which schemes there are is the data set's. */
   readonly names: Readonly<Record<string, string>>;
+}
+
+/** A published finding that a question, its gold answer or its evidence is wrong. */
+export interface KnownIssue {
+  /** The finding's kind in the words of its source, such as `TEMPORAL_ERROR`. */
+  readonly kind: string;
+  /** Whether a right answer is scored wrong because of it: what a ceiling is computed from. */
+  readonly scoreCorrupting: boolean;
+  /** Where the finding was published, with its revision. */
+  readonly source: string;
 }
 
 export interface Question {
@@ -52,8 +66,23 @@ export interface Question {
   readonly category: QuestionCategory;
   /** Well-formed ids only; see the loader's report for the rest. */
   readonly evidenceTurnIds: readonly string[];
+  /** Where the data set gives evidence by session (LongMemEval); ids of sessions of the conversation. */
+  readonly evidenceSessionIds?: readonly string[];
   readonly answerable: boolean;
+  /** The date on which it is asked, as the data set writes it and as `YYYY-MM-DDTHH:MM`; shown to every system. */
+  readonly dateText?: string;
+  readonly dateTime?: string;
+  /** What a system that falls for a wrong premise answers (LoCoMo's category 5). Never gold, never shown to a system. */
+  readonly adversarialAnswer?: string;
+  /** Published findings about this question; absent: none. */
+  readonly knownIssues?: readonly KnownIssue[];
 }
+
+export const splitPartNames = ["train", "validation", "test"] as const;
+export type SplitPartName = (typeof splitPartNames)[number];
+
+/** Conversation ids of each part of a split. */
+export type SplitDefinition = Readonly<Record<SplitPartName, readonly string[]>>;
 
 export interface Dataset {
   readonly name: string;
@@ -61,6 +90,8 @@ export interface Dataset {
   readonly sha256: string;
   readonly conversations: readonly Conversation[];
   readonly questions: readonly Question[];
+  /** Splits by name, the usual one first; empty where the data set is for evaluation only. */
+  readonly splits: Readonly<Record<string, SplitDefinition>>;
   /** What was found odd in the file, in words; nothing is dropped silently. */
   readonly notes: readonly string[];
 }

@@ -38,7 +38,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
   namePolicies(experiment);
   const dataset = await loadDataset(experiment, context);
-  chooseQuestions(experiment, splitDataset(dataset, "memory-r1"));
+  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
     schemaVersion: 1,
@@ -96,7 +96,7 @@ async function carryOut(
   const opened = await openServices({
     config,
     dataset,
-    splits: splitDataset(dataset, "memory-r1"),
+    splits: splitDataset(dataset, config.experiment.split),
     runDirectory,
     context,
     fingerprint: fingerprintOf(config),

@@ -8,5 +8,9 @@ const file = fileURLToPath(new URL("../../mini/locomo-mini.json", import.meta.ur
 
 /** The embedded mini set: three short invented conversations in LoCoMo's schema, so that everything runs offline. */
 export async function loadLocomoMini(): Promise<Dataset> {
-  return parseLocomo(await readFile(file), { name: "locomo-mini", source: file });
+  return parseLocomo(await readFile(file), {
+    name: "locomo-mini",
+    source: file,
+    splits: { "memory-r1": { train: ["mini-1"], validation: ["mini-2"], test: ["mini-3"] } },
+  });
 }

@@ -6,6 +6,7 @@ import {
   DataIntegrityError,
   parseJson,
   type Dataset,
+  type SplitDefinition,
 } from "@memory-r1/spec";
 import { z } from "zod";
 import { parseLocomo } from "./parse-locomo.ts";
@@ -16,6 +17,13 @@ export const locomoRelease = {
   sizeBytes: 2_805_274,
   sha256: "79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4",
 } as const;
+
+/** Memory-R1 (arXiv 2508.19828), section 4: 1:1:8 conversations, 152/81/1307 questions without category 5. */
+const memoryR1Split: SplitDefinition = {
+  train: ["conv-26"],
+  validation: ["conv-30"],
+  test: ["conv-41", "conv-42", "conv-43", "conv-44", "conv-47", "conv-48", "conv-49", "conv-50"],
+};
 
 const fix = `get the official file again from ${locomoRelease.url}`;
 
@@ -67,5 +75,9 @@ export async function loadLocomo(options: { readonly file: string }): Promise<Da
     );
   }
   verifyLocomo(bytes, options.file);
-  return parseLocomo(bytes, { name: "locomo", source: options.file });
+  return parseLocomo(bytes, {
+    name: "locomo",
+    source: options.file,
+    splits: { "memory-r1": memoryR1Split },
+  });
 }

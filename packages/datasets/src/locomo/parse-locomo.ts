@@ -226,9 +226,13 @@ function parseQuestion(
  */
 export function parseLocomo(
   bytes: Uint8Array,
-  options: { readonly name: string; readonly source: string },
+  options: {
+    readonly name: string;
+    readonly source: string;
+    readonly splits?: Dataset["splits"];
+  },
 ): Dataset {
-  const { name, source } = options;
+  const { name, source, splits = {} } = options;
   const samples = parseJson(new TextDecoder().decode(bytes), locomoFileSchema, source);
   const report: Report = new Set();
   const conversations: Conversation[] = [];
@@ -258,6 +262,7 @@ export function parseLocomo(
     sha256: createHash("sha256").update(bytes).digest("hex"),
     conversations,
     questions,
+    splits,
     notes: [...report],
   };
 }
