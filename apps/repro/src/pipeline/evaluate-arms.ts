@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
-import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
+import { ConfigError, type Conversation, deriveSeed, type Question } from "@memory-r1/spec";
 import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
 import {
   type AnswerMemo,
@@ -88,8 +88,9 @@ export async function evaluateArms(
  * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
-  const { validation, testSample, arms } = experiment.evaluation;
-  const test = splits.test.questions;
+  const { validation, testConversations, testSample, arms } = experiment.evaluation;
+  const drawn = drawConversations(splits.test.conversations, testConversations, experiment.seed);
+  const test = splits.test.questions.filter(({ conversationId }) => drawn.has(conversationId));
   const questions = {
     validation: validation ? splits.validation.questions : [],
     test:
@@ -108,6 +109,18 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
     );
   }
   return questions;
+}
+
+/** Ids of a seeded draw; all where no number is given. A smaller draw is part of every larger one of the same seed. */
+function drawConversations(
+  conversations: readonly Conversation[],
+  count: number | undefined,
+  seed: number,
+): ReadonlySet<string> {
+  const ranked = conversations
+    .map(({ id }) => ({ id, rank: deriveSeed("draw-conversations", seed, id) }))
+    .sort((one, other) => one.rank - other.rank || (one.id < other.id ? -1 : 1));
+  return new Set(ranked.slice(0, count).map(({ id }) => id));
 }
 
 /** The questions that an arm is asked: validation first. */
