@@ -67,11 +67,21 @@ describe("commands and flags", () => {
       command: "resume",
       request: { run: "demo-1", out: "o", dataDir: "d", json: true, verbose: true },
     },
-    { words: "report demo-1", command: "report", request: { run: "demo-1", json: false } },
+    { words: "report demo-1", command: "report", request: { runs: ["demo-1"], json: false } },
     {
-      words: "report demo-1 --json --out o",
+      words:
+        "report a b --json --out o --category-names mem0 --known-issues both --metric squad-f1 --csv c --data-dir d",
       command: "report",
-      request: { run: "demo-1", json: true, out: "o" },
+      request: {
+        runs: ["a", "b"],
+        json: true,
+        out: "o",
+        categoryNames: "mem0",
+        knownIssues: "both",
+        metric: "squad-f1",
+        csv: "c",
+        dataDir: "d",
+      },
     },
     { words: "list", command: "list", request: { json: false } },
     { words: "list --json", command: "list", request: { json: true } },
@@ -104,6 +114,8 @@ describe("usage errors", () => {
     { words: "run --set a..b=3", message: "not of the form path=value" },
     { words: "run --seed 1 --seed 2", message: "--seed" },
     { words: "list --verbose", message: "--verbose" },
+    { words: "report", message: "Expected at least 1 argument" },
+    { words: "report a --known-issues some", message: "include|exclude|both" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
     const { code, calls, out, err } = await runWords(words.split(" "));
     expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });

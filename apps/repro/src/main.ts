@@ -21,6 +21,8 @@ const pipeline: Pipeline = {
     (await import("./pipeline/run-experiment.ts")).runExperiment(options),
   resumeExperiment: async (options) =>
     (await import("./pipeline/run-experiment.ts")).resumeExperiment(options),
+  tabulateRuns: async (options) =>
+    (await import("./pipeline/tabulate-runs.ts")).tabulateRuns(options),
   listExperiments: async (options) =>
     (await import("./pipeline/list-experiments.ts")).listExperiments(options),
 };
@@ -68,7 +70,7 @@ async function main(): Promise<number> {
     handlers: {
       run: createRunHandler(shell, pipeline),
       resume: createResumeHandler(shell, pipeline),
-      report: createReportHandler(shell),
+      report: createReportHandler(shell, pipeline),
       list: createListHandler(shell, pipeline),
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({

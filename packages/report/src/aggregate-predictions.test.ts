@@ -1,4 +1,4 @@
-import { graded, ungraded } from "@memory-r1/spec";
+import { graded } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { recordOf, records } from "./__fixtures__/records.ts";
 import { aggregatePredictions } from "./aggregate-predictions.ts";

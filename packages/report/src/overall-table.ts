@@ -9,7 +9,7 @@ import {
   shownInterval,
   shownMean,
 } from "./row-cells.ts";
-import type { TableColumn, TableData, TableRow } from "./table.ts";
+import type { TableColumn, TableData } from "./table.ts";
 
 /** A metric as a table shows it. */
 export interface MetricColumn {
@@ -62,21 +62,26 @@ export function overallTable(
       seeds: row.seeds,
       questions: row.questions,
       ceiling: row.ceiling,
-      ...Object.assign({}, ...metrics.map(({ name }) => metricCells(rows, row, name))),
+      ...Object.fromEntries(metrics.flatMap(({ name }) => metricCells(rows, row, name))),
     })),
     notes,
   };
 }
 
-function metricCells(rows: readonly AggregateRow[], row: AggregateRow, metric: string): TableRow {
+function metricCells(
+  rows: readonly AggregateRow[],
+  row: AggregateRow,
+  metric: string,
+): readonly (readonly [string, number | undefined])[] {
   const summary = row.metrics[metric];
   const interval = summary && shownInterval(rows, metric).of(summary);
-  return {
-    [metric]: shownMean(row, metric),
-    [`${metric}SeedSd`]: summary?.overSeeds.standardDeviation,
-    [`${metric}Low`]: interval?.low,
-    [`${metric}High`]: interval?.high,
-    [`${metric}Graded`]: countsOf(row, metric).graded,
-    [`${metric}Ungraded`]: countsOf(row, metric).ungraded,
-  };
+  const { graded, ungraded } = countsOf(row, metric);
+  return [
+    [metric, shownMean(row, metric)],
+    [`${metric}SeedSd`, summary?.overSeeds.standardDeviation],
+    [`${metric}Low`, interval?.low],
+    [`${metric}High`, interval?.high],
+    [`${metric}Graded`, graded],
+    [`${metric}Ungraded`, ungraded],
+  ];
 }

@@ -66,5 +66,6 @@ export function sampleResult(runDirectory: string, runId: string): RunResult {
       rows: [{ system: "RAG", f1: 0.25 }, { system: "none" }],
       notes: [],
     },
+    detailTables: [],
   };
 }

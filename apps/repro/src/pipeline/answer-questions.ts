@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { type Answer, type AnswerAgent, answerAll, type AnswerMemory } from "@memory-r1/core";
 import type { Question, TextGenerator } from "@memory-r1/spec";
 import { z } from "zod";
@@ -19,6 +20,16 @@ const predictionSchema = z.strictObject({
 });
 /** One question's answer by one arm: raw, so that any metric can be computed from it later. */
 export type Prediction = z.infer<typeof predictionSchema>;
+
+/** Where a run keeps the answers of one arm. */
+export function predictionsFile(runDirectory: string, armName: string): string {
+  return join(runDirectory, "predictions", `${armName}.jsonl`);
+}
+
+/** The answers in a file; none where there is no file. @throws DataFormatError naming file and line */
+export function readPredictions(file: string): Promise<readonly Prediction[]> {
+  return jsonLines(file, predictionSchema).read();
+}
 
 /** Questions of one batch; fixed, so that a resumed evaluation runs the same batches. */
 const batchSize = 48;

@@ -36,6 +36,18 @@ describe("chooseQuestions", () => {
     });
   });
 
+  it("draws adversarial questions of the test conversations apart, none by default", () => {
+    const adversarialOf = (count: string) =>
+      chooseQuestions(
+        resolveExperiment(tinyExperiment, [["evaluation.adversarialSample", count]]),
+        splits,
+      ).adversarial;
+    expect(chooseQuestions(resolveExperiment(tinyExperiment), splits).adversarial).toEqual([]);
+    expect(adversarialOf("2")).toHaveLength(2);
+    expect(adversarialOf("99")).toEqual(splits.test.adversarialQuestions);
+    expect(adversarialOf("99").map(({ category }) => category.code)).toEqual(["5", "5", "5"]);
+  });
+
   it("refuses another conversation's memories where all questions are about one conversation", () => {
     const control: Override = ["evaluation.arms.2.context", "other-conversation"];
     expect(() => choose(control)).toThrow(ConfigError);

@@ -1,9 +1,8 @@
-import { join } from "node:path";
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
 import type { Arm, Experiment } from "../experiment.ts";
-import { answerQuestions, type Prediction } from "./answer-questions.ts";
+import { answerQuestions, type Prediction, predictionsFile } from "./answer-questions.ts";
 import {
   bankContext,
   type ContextSource,
@@ -20,11 +19,18 @@ import type { RunServices, TrainedAgent } from "./run-services.ts";
 export interface EvaluatedQuestions {
   readonly validation: readonly Question[];
   readonly test: readonly Question[];
+  /** Of the test conversations; to be refused, and scored apart. */
+  readonly adversarial: readonly Question[];
+}
+
+/** All of them, in the order in which every arm is asked. */
+export function askedQuestions(questions: EvaluatedQuestions): readonly Question[] {
+  return [...questions.validation, ...questions.test, ...questions.adversarial];
 }
 
 export interface Evaluation {
   readonly questions: EvaluatedQuestions;
-  /** Arm name to its predictions, in the order validation, test. */
+  /** Arm name to its predictions, in the order validation, test, adversarial. */
   readonly predictions: ReadonlyMap<string, readonly Prediction[]>;
   readonly banks: ReadonlyMap<ManagerKind, PlayedBanks>;
 }
@@ -36,7 +42,7 @@ export async function evaluateArms(
 ): Promise<Evaluation> {
   const { arms } = services.experiment.evaluation;
   const questions = chooseQuestions(services.experiment, services.splits);
-  const asked = [...questions.validation, ...questions.test];
+  const asked = askedQuestions(questions);
   const conversations = conversationsOf(services, asked);
   const kinds = new Set(
     arms.flatMap(({ memory }) => (memory.kind === "bank" ? [memory.manager] : [])),
@@ -58,7 +64,7 @@ export async function evaluateArms(
           context: await contextOf(services, arm, banks, conversations),
           generator,
           agent: services.answerAgent,
-          file: join(services.runDirectory, "predictions", `${arm.name}.jsonl`),
+          file: predictionsFile(services.runDirectory, arm.name),
           progress,
           signal: services.context.signal,
         }),
@@ -75,7 +81,7 @@ export async function evaluateArms(
  * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
-  const { validation, testSample, arms } = experiment.evaluation;
+  const { validation, testSample, adversarialSample, arms } = experiment.evaluation;
   const test = splits.test.questions;
   const questions = {
     validation: validation ? splits.validation.questions : [],
@@ -83,9 +89,14 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
       testSample === undefined || testSample >= test.length
         ? test
         : sampleQuestions(test, testSample, experiment.seed),
+    adversarial: sampleQuestions(
+      splits.test.adversarialQuestions,
+      adversarialSample,
+      experiment.seed,
+    ),
   };
   const conversations = new Set(
-    [...questions.validation, ...questions.test].map((question) => question.conversationId),
+    askedQuestions(questions).map((question) => question.conversationId),
   );
   const control = arms.find((arm) => arm.context === "other-conversation");
   if (control !== undefined && conversations.size === 1) {
