@@ -18,6 +18,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     run: handle("run"),
     resume: handle("resume"),
     report: handle("report"),
+    score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),
   };
@@ -83,6 +84,12 @@ describe("commands and flags", () => {
         dataDir: "d",
       },
     },
+    {
+      words: "score --metric a,b --metric c --predictions p --out - --json",
+      command: "score",
+      request: { metric: ["a", "b", "c"], predictions: "p", out: "-", json: true },
+    },
+    { words: "score --metric list", command: "score", request: { metric: ["list"], json: false } },
     { words: "list", command: "list", request: { json: false } },
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
@@ -114,6 +121,7 @@ describe("usage errors", () => {
     { words: "run --set a..b=3", message: "not of the form path=value" },
     { words: "run --seed 1 --seed 2", message: "--seed" },
     { words: "list --verbose", message: "--verbose" },
+    { words: "score --predictions p", message: "--metric" },
     { words: "report", message: "Expected at least 1 argument" },
     { words: "report a --known-issues some", message: "include|exclude|both" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
@@ -135,7 +143,7 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "list", "doctor"])
+    for (const command of ["run", "resume", "report", "score", "list", "doctor"])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);

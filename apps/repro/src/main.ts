@@ -1,10 +1,12 @@
 import { homedir } from "node:os";
+import { addAbortSignal } from "node:stream";
 import { runCommandLine } from "./cli.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
 import { createResumeHandler } from "./commands/resume.ts";
 import { createRunHandler } from "./commands/run.ts";
+import { createScoreHandler } from "./commands/score.ts";
 import { readEnvironment } from "./environment.ts";
 import { inspectSetup } from "./inspect-setup.ts";
 import { watchInterrupts } from "./interrupts.ts";
@@ -50,6 +52,9 @@ async function main(): Promise<number> {
     environment,
     repositoryRoot,
     writeOut,
+    writeOutFully: (text) =>
+      new Promise((resolve) => process.stdout.write(text, (error) => resolve(!error))),
+    readInput: (signal) => addAbortSignal(signal, process.stdin),
     writeError,
     createProgress: () => {
       display = (drawsBars ? createBarProgress : createLineProgress)({
@@ -71,6 +76,7 @@ async function main(): Promise<number> {
       run: createRunHandler(shell, pipeline),
       resume: createResumeHandler(shell, pipeline),
       report: createReportHandler(shell, pipeline),
+      score: createScoreHandler(shell),
       list: createListHandler(shell, pipeline),
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({
