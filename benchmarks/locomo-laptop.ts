@@ -8,7 +8,7 @@ export const experiment = defineExperiment({
   name: "locomo-laptop",
   description: "LoCoMo with SmolLM2-135M-Instruct on two CPU cores",
   dataset: "locomo",
-  model: { name: "smollm2-135m-instruct", dtype: "bfloat16" },
+  model: { name: "smollm2-135m-instruct" },
   training: [
     {
       name: "answer-agent-warm-up",
@@ -74,6 +74,7 @@ export const experiment = defineExperiment({
         variant: "untrained, unconstrained",
         memory: { kind: "bank", manager: "untrained-unconstrained" },
         answer: "untrained",
+        splits: ["validation"],
       },
       {
         name: "memory-r1-grpo",
@@ -104,6 +105,7 @@ export const experiment = defineExperiment({
           memory: { kind: "bank" as const, manager: "add-everything" as const },
           answer,
           context,
+          splits: ["validation" as const],
         })),
       ),
     ],

@@ -85,9 +85,10 @@ describe("defaults", () => {
       ],
       evaluation: {
         validation: true,
+        adversarialSample: 0,
         metrics: ["squad-f1"],
         mainMetric: "squad-f1",
-        arms: [{ ...arm, context: "retrieved" }],
+        arms: [{ ...arm, context: "retrieved", splits: ["validation", "test"] }],
         comparisons: [],
       },
     });

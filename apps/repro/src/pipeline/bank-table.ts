@@ -1,14 +1,15 @@
 import { computeHeldTurns, evidenceMissing } from "@memory-r1/metrics";
 import type { TableData } from "@memory-r1/report";
 import type { Question } from "@memory-r1/spec";
+import { type EvaluatedSplit, evaluatedSplits } from "../experiment.ts";
 import type { EvaluatedQuestions, Evaluation } from "./evaluate-arms.ts";
 import type { PlayedBanks } from "./play-managers.ts";
-import { splitColumn, type SplitName, splitNames } from "./score-predictions.ts";
+import { splitColumn } from "./score-predictions.ts";
 
 /** What each Manager's episodes came to, per split: operations by kind, bank size, and evidence gone from the banks. */
 export function bankTable(evaluation: Evaluation): TableData {
   const rows = [...evaluation.banks].flatMap(([manager, played]) =>
-    splitNames.flatMap((split) => {
+    evaluatedSplits.flatMap((split) => {
       const summary = summariseBanks(played, evaluation.questions, split);
       return summary === undefined ? [] : [{ split, manager, ...summary }];
     }),
@@ -41,10 +42,10 @@ export function bankTable(evaluation: Evaluation): TableData {
 function summariseBanks(
   played: PlayedBanks,
   questions: EvaluatedQuestions,
-  split: SplitName,
+  split: EvaluatedSplit,
 ): Record<string, number | undefined> | undefined {
   const asked = groupByConversation(questions[split]);
-  if (asked.size === 0) return undefined;
+  if (![...asked.keys()].some((conversationId) => played.has(conversationId))) return undefined;
   const sums = {
     facts: 0,
     add: 0,

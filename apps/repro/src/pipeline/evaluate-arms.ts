@@ -1,8 +1,14 @@
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
-import type { Arm, Experiment } from "../experiment.ts";
-import { answerQuestions, type Prediction, predictionsFile } from "./answer-questions.ts";
+import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
+import {
+  type AnswerMemo,
+  answerQuestions,
+  createAnswerMemo,
+  type Prediction,
+  predictionsFile,
+} from "./answer-questions.ts";
 import {
   bankContext,
   type ContextSource,
@@ -23,8 +29,8 @@ export interface EvaluatedQuestions {
   readonly adversarial: readonly Question[];
 }
 
-/** All of them, in the order in which every arm is asked. */
-export function askedQuestions(questions: EvaluatedQuestions): readonly Question[] {
+/** All of them, in the order in which arms are asked. */
+function askedQuestions(questions: EvaluatedQuestions): readonly Question[] {
   return [...questions.validation, ...questions.test, ...questions.adversarial];
 }
 
@@ -42,17 +48,24 @@ export async function evaluateArms(
 ): Promise<Evaluation> {
   const { arms } = services.experiment.evaluation;
   const questions = chooseQuestions(services.experiment, services.splits);
-  const asked = askedQuestions(questions);
-  const conversations = conversationsOf(services, asked);
-  const kinds = new Set(
-    arms.flatMap(({ memory }) => (memory.kind === "bank" ? [memory.manager] : [])),
+  const conversations = conversationsOf(services, askedQuestions(questions));
+  const banks = await playManagers(
+    services,
+    conversationsByManager(services, arms, questions, conversations),
+    conversations,
+    agents.manager,
   );
-  const banks = await playManagers(services, kinds, conversations, agents.manager);
   const predictions = new Map<string, readonly Prediction[]>();
-  const progress = services.context.startProgress("answers", asked.length * arms.length);
+  const memos: Readonly<Record<Arm["answer"], AnswerMemo>> = {
+    untrained: createAnswerMemo(services.answerAgent),
+    trained: createAnswerMemo(services.answerAgent),
+  };
+  const total = arms.reduce((sum, arm) => sum + askedOf(arm, questions).length, 0);
+  const progress = services.context.startProgress("answers", total);
   try {
     for (const arm of arms) {
       progress.note(arm.name);
+      const asked = askedOf(arm, questions);
       const generator =
         arm.answer === "trained" && agents.answer !== undefined
           ? await services.trained(agents.answer)
@@ -64,6 +77,7 @@ export async function evaluateArms(
           context: await contextOf(services, arm, banks, conversations),
           generator,
           agent: services.answerAgent,
+          memo: memos[arm.answer],
           file: predictionsFile(services.runDirectory, arm.name),
           progress,
           signal: services.context.signal,
@@ -106,6 +120,37 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
     );
   }
   return questions;
+}
+
+/** The questions that an arm is asked: validation, test, adversarial, which are of the test conversations. */
+export function askedOf(arm: Arm, questions: EvaluatedQuestions): readonly Question[] {
+  const ofSplits = evaluatedSplits.flatMap((split) =>
+    arm.splits.includes(split) ? questions[split] : [],
+  );
+  return arm.splits.includes("test") ? [...ofSplits, ...questions.adversarial] : ofSplits;
+}
+
+/** What each Manager has to play: the conversations that its arms are asked about, or read as another's. */
+function conversationsByManager(
+  services: RunServices,
+  arms: readonly Arm[],
+  questions: EvaluatedQuestions,
+  all: readonly Conversation[],
+): ReadonlyMap<ManagerKind, readonly Conversation[]> {
+  const asked = new Map<ManagerKind, Question[]>();
+  const needsAll = new Set<ManagerKind>();
+  for (const arm of arms) {
+    if (arm.memory.kind !== "bank") continue;
+    const { manager } = arm.memory;
+    asked.set(manager, [...(asked.get(manager) ?? []), ...askedOf(arm, questions)]);
+    if (arm.context === "other-conversation") needsAll.add(manager);
+  }
+  return new Map(
+    [...asked].map(([manager, ofManager]) => [
+      manager,
+      needsAll.has(manager) ? all : conversationsOf(services, ofManager),
+    ]),
+  );
 }
 
 function conversationsOf(services: RunServices, questions: readonly Question[]): Conversation[] {

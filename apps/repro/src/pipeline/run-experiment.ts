@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
 import { splitDataset } from "@memory-r1/datasets";
-import { renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
-import { type Dataset, parseJson } from "@memory-r1/spec";
+import { type Manifest, renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
+import { ConfigError, type Dataset, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { type Experiment, resolveExperiment } from "../experiment.ts";
+import { type Experiment, type Override, resolveExperiment } from "../experiment.ts";
 import type {
   ResumeExperimentOptions,
   RunContext,
@@ -53,21 +53,69 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
     datasetSha256: dataset.sha256,
     ...(context.dataDirectory === undefined ? {} : { dataDirectory: context.dataDirectory }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    resumed: [],
     experiment,
   };
   await writeRunConfig(options.runDirectory, config);
   return carryOut(config, dataset, options.runDirectory, context);
 }
 
-/** Goes on with a run where it stopped. @throws ResumeMismatchError where its data set has changed since */
+/**
+ * Goes on with a run where it stopped. Its evaluation may be another one than it was started with; what was trained stays.
+ * @throws ResumeMismatchError where its data set has changed since
+ * @throws ConfigError where more than the evaluation is to be changed
+ */
 export async function resumeExperiment(options: ResumeExperimentOptions): Promise<RunResult> {
-  const config = await readRunConfig(options.runDirectory);
+  const started = await readRunConfig(options.runDirectory);
+  const experiment = withOtherEvaluation(started.experiment, options.overrides);
   const context: RunContext = {
     ...options.context,
-    dataDirectory: options.context.dataDirectory ?? config.dataDirectory,
+    dataDirectory: options.context.dataDirectory ?? started.dataDirectory,
   };
-  const dataset = await loadRunDataset(config, context);
+  const dataset = await loadRunDataset(started, context);
+  categoryNamingOf(experiment, dataset);
+  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  const code = await codeVersion(context.repositoryRoot);
+  const config: RunConfig = {
+    ...started,
+    experiment,
+    resumed: [
+      ...started.resumed,
+      {
+        at: new Date().toISOString(),
+        code: { commit: code?.commit ?? null, dirty: code?.dirty ?? false },
+        overrides: options.overrides.map(([path, value]) => `${path}=${value}`),
+      },
+    ],
+  };
+  await writeRunConfig(options.runDirectory, config);
   return carryOut(config, dataset, options.runDirectory, context);
+}
+
+function withOtherEvaluation(experiment: Experiment, overrides: readonly Override[]): Experiment {
+  if (overrides.length === 0) return experiment;
+  const other = overrides.find(([path]) => !path.startsWith("evaluation."));
+  if (other !== undefined) {
+    throw new ConfigError(
+      `--set ${other[0]}: a run that has begun can change its evaluation only (evaluation.…), since all else decides what ` +
+        "was trained. Start another run with `repro run`.",
+    );
+  }
+  const changed = resolveExperiment(experiment, overrides);
+  namePolicies(changed);
+  return changed;
+}
+
+/** The sittings that a reader of the result must know of: other code or another evaluation than the first one's. */
+function changedSittings(config: RunConfig): NonNullable<Manifest["resumed"]> {
+  return config.resumed
+    .filter(
+      ({ code, overrides }) =>
+        overrides.length > 0 ||
+        code.commit !== config.code.commit ||
+        code.dirty !== config.code.dirty,
+    )
+    .map(({ code, overrides }) => ({ code, overrides }));
 }
 
 async function carryOut(
@@ -112,6 +160,7 @@ async function work(
   });
   const banks = bankTable(evaluation);
   const details = detailTables(tables);
+  const later = changedSittings(config);
   await writeResult({
     directory: services.runDirectory,
     files: {
@@ -129,6 +178,7 @@ async function work(
       experiment: experiment.name,
       command: config.command,
       code: config.code,
+      ...(later.length === 0 ? {} : { resumed: later }),
       createdAt: new Date().toISOString(),
       configuration: parseJson(JSON.stringify(experiment), configurationSchema, "configuration"),
       dataset: { name: experiment.dataset, sha256: config.datasetSha256 },

@@ -1,13 +1,10 @@
 import { computeLocomoF1, hasCorruptGold, metrics, scoreAnswer } from "@memory-r1/metrics";
 import type { ArmName, PredictionRecord, TableColumn } from "@memory-r1/report";
 import { graded, type Outcome, type Question, ungraded } from "@memory-r1/spec";
-import type { Experiment } from "../experiment.ts";
+import { type EvaluatedSplit, evaluatedSplits, type Experiment } from "../experiment.ts";
 import type { Prediction } from "./answer-questions.ts";
 import type { Evaluation } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
-
-export const splitNames = ["validation", "test"] as const;
-export type SplitName = (typeof splitNames)[number];
 
 export const splitColumn = {
   key: "split",
@@ -20,7 +17,7 @@ export const refusalMetric = "refusal";
 
 /** Every answer of one split, scored. */
 export interface ScoredSplit {
-  readonly split: SplitName;
+  readonly split: EvaluatedSplit;
   /** The questions of the tables, by every metric of the experiment. */
   readonly records: readonly PredictionRecord[];
   /**
@@ -40,10 +37,11 @@ export function scorePredictions(
   evaluation: Pick<Evaluation, "questions" | "predictions">,
 ): readonly ScoredSplit[] {
   const { arms, metrics: metricNames, mainMetric } = experiment.evaluation;
-  const answerers = arms.map((arm) => {
+  const allAnswerers = arms.map((arm) => {
     const predictions = evaluation.predictions.get(arm.name) ?? [];
     const byId = new Map(predictions.map(({ questionId, outcome }) => [questionId, outcome]));
     return {
+      splits: arm.splits,
       name: { system: arm.system, arm: arm.variant },
       outcomeOf: (id: string) => byId.get(id),
     };
@@ -54,8 +52,9 @@ export function scorePredictions(
     names: readonly string[],
   ) => from.flatMap((answerer) => recordsOf(answerer, questions, names, experiment.seed));
 
-  return splitNames.flatMap((split): ScoredSplit[] => {
+  return evaluatedSplits.flatMap((split): ScoredSplit[] => {
     const asked = evaluation.questions[split];
+    const answerers = allAnswerers.filter(({ splits }) => splits.includes(split));
     const toRefuse = [
       ...asked.filter((question) => !question.answerable),
       ...(split === "test" ? evaluation.questions.adversarial : []),

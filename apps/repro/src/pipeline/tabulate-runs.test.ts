@@ -42,6 +42,7 @@ async function writeRun(
     command: "repro run tiny",
     startedAt: "2025-01-02T03:04:05.000Z",
     code: { commit: options.commit ?? null, dirty: false },
+    resumed: [],
     datasetSha256: options.datasetSha256 ?? dataset.sha256,
     experiment: resolveExperiment(tinyExperiment, [["evaluation.testSample", "99"], ...overrides]),
   });

@@ -2,14 +2,14 @@ import { splitDataset } from "@memory-r1/datasets";
 import { metrics } from "@memory-r1/metrics";
 import { renderCsv, writeFileAtomic } from "@memory-r1/report";
 import { ConfigError } from "@memory-r1/spec";
-import type { Experiment } from "../experiment.ts";
+import { evaluatedSplits, type Experiment } from "../experiment.ts";
 import type { RunView, RunViewRequest, TabulateRunsOptions } from "../run-context.ts";
 import { type Prediction, predictionsFile, readPredictions } from "./answer-questions.ts";
-import { askedQuestions, chooseQuestions, type EvaluatedQuestions } from "./evaluate-arms.ts";
+import { askedOf, chooseQuestions, type EvaluatedQuestions } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
 import { loadRunDataset } from "./load-run-dataset.ts";
 import { readRunConfig, type RunConfig } from "./run-config.ts";
-import { type ScoredSplit, scorePredictions, splitNames } from "./score-predictions.ts";
+import { type ScoredSplit, scorePredictions } from "./score-predictions.ts";
 import { chooseCategoryNaming, detailTables, tabulate } from "./tabulate.ts";
 
 interface FinishedRun {
@@ -109,8 +109,9 @@ async function readAnswers(
   { runDirectory, config }: FinishedRun,
   questions: EvaluatedQuestions,
 ): Promise<ReadonlyMap<string, readonly Prediction[]>> {
-  const asked = askedQuestions(questions);
-  const ofArms = config.experiment.evaluation.arms.map(async ({ name }) => {
+  const ofArms = config.experiment.evaluation.arms.map(async (arm) => {
+    const { name } = arm;
+    const asked = askedOf(arm, questions);
     const predictions = await readPredictions(predictionsFile(runDirectory, name));
     const answered = new Set(predictions.map(({ questionId }) => questionId));
     const missing = asked.filter(({ id }) => !answered.has(id)).length;
@@ -127,7 +128,7 @@ async function readAnswers(
 
 /** The answers of all runs to the questions of one split. */
 function mergeSplits(scored: readonly ScoredSplit[]): readonly ScoredSplit[] {
-  return splitNames.flatMap((split): ScoredSplit[] => {
+  return evaluatedSplits.flatMap((split): ScoredSplit[] => {
     const ofSplit = scored.filter((one) => one.split === split);
     if (ofSplit.length === 0) return [];
     return [

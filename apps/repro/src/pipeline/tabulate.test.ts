@@ -120,6 +120,23 @@ describe("the leaderboard", () => {
     expect(leaderboard.columns[0]).toMatchObject({ key: "split" });
   });
 
+  it("has no rows and no comparison of an arm where it was not asked", () => {
+    const [before, after] = experimentOf().evaluation.arms;
+    if (before === undefined || after === undefined) throw new Error("no arms");
+    const experiment = experimentOf({ arms: [before, { ...after, splits: ["validation"] }] });
+    const both = {
+      ...evaluation,
+      questions: { validation: questions.slice(0, 1), test: questions, adversarial: [] },
+    };
+    const { overall, comparisons } = tabulateRun(experiment, both);
+    expect(overall.rows.map((row) => [row["split"], row["arm"]])).toEqual([
+      ["validation", "plain"],
+      ["validation", "trained"],
+      ["test", "plain"],
+    ]);
+    expect(comparisons.rows.map((row) => row["split"])).toEqual(["validation"]);
+  });
+
   it("leaves a question without gold answer ungraded, whatever was answered", () => {
     const asked = { validation: [], test: [questionOf("q1", undefined)], adversarial: [] };
     const { leaderboard } = tabulateRun(experimentOf(), { ...evaluation, questions: asked });

@@ -10,11 +10,11 @@ import {
   overallTable,
   type TableData,
 } from "@memory-r1/report";
-import type { Experiment } from "../experiment.ts";
+import type { EvaluatedSplit, Experiment } from "../experiment.ts";
 import { describeMetric } from "../metric-facts.ts";
 import { knownName } from "./known-name.ts";
 import { refusalTable } from "./refusal-table.ts";
-import { type ScoredSplit, splitColumn, type SplitName } from "./score-predictions.ts";
+import { type ScoredSplit, splitColumn } from "./score-predictions.ts";
 
 /** How the tables that are shown are to look. */
 export interface TableView {
@@ -113,7 +113,7 @@ export function tabulate(
 }
 
 interface Comparison {
-  readonly split: SplitName;
+  readonly split: EvaluatedSplit;
   readonly knownIssues: KnownIssuesMode;
   readonly metric: string;
   readonly from: string;
@@ -127,22 +127,22 @@ function compareAll(
   metric: string,
   knownIssues: KnownIssuesMode,
 ): Comparison[] {
-  const arms = new Map(
-    experiment.evaluation.arms.map(({ name, system, variant }) => [name, { system, arm: variant }]),
-  );
+  const arms = new Map(experiment.evaluation.arms.map((arm) => [arm.name, arm]));
   return splits.flatMap(({ split, records }) =>
-    experiment.evaluation.comparisons.map(([from, to]) => {
+    experiment.evaluation.comparisons.flatMap(([from, to]) => {
       const base = arms.get(from);
       const changed = arms.get(to);
-      const estimate =
-        base === undefined || changed === undefined
-          ? undefined
-          : compareArms(
-              records,
-              { metric, first: changed, second: base },
-              { seed: experiment.seed, knownIssues },
-            );
-      return { split, knownIssues, metric, from, to, estimate };
+      if (!base?.splits.includes(split) || !changed?.splits.includes(split)) return [];
+      const estimate = compareArms(
+        records,
+        {
+          metric,
+          first: { system: changed.system, arm: changed.variant },
+          second: { system: base.system, arm: base.variant },
+        },
+        { seed: experiment.seed, knownIssues },
+      );
+      return [{ split, knownIssues, metric, from, to, estimate }];
     }),
   );
 }
