@@ -6,7 +6,7 @@ import { jsonFlag, parseText } from "../command-flags.ts";
 import { guardCommand } from "../guard-command.ts";
 import { interruptExitCodes } from "../interrupts.ts";
 import type { ProgressDisplay } from "../progress.ts";
-import { openInputFile, openOutputFile } from "../scoring/line-files.ts";
+import { type Input, openInputFile, openOutputFile } from "../scoring/line-files.ts";
 import { scoreLines } from "../scoring/score-lines.ts";
 import { createScoreAccumulator, summaryTable } from "../scoring/score-summary.ts";
 import { chooseScorers, scorers } from "../scoring/scorers.ts";
@@ -115,8 +115,12 @@ async function scoreFile(shell: Shell, request: ScoreRequest): Promise<number> {
   const pathOf = (word: string): string => resolve(shell.environment.callerDirectory, word);
   const progress = shell.createProgress();
   const interrupts = shell.watchInterrupts(() => progress.log("interrupted"));
+  let input: Input | undefined;
   try {
-    const input = await openInput(shell, predictions, pathOf, interrupts.signal);
+    input =
+      predictions === standardStream
+        ? standardInput(shell, interrupts.signal)
+        : await openInputFile(pathOf(predictions));
     const write = out === standardStream ? writeOutOf(shell) : await openOutputFile(pathOf(out));
     const accumulator = createScoreAccumulator([...chosen.keys()]);
     const follow = followProgress(shell, progress, predictions, input.sizeBytes);
@@ -149,19 +153,17 @@ async function scoreFile(shell: Shell, request: ScoreRequest): Promise<number> {
     if (signal !== undefined) return interruptExitCodes[signal];
     throw error;
   } finally {
+    await input?.close();
     interrupts.dispose();
   }
 }
 
-async function openInput(
-  shell: Shell,
-  predictions: string,
-  pathOf: (word: string) => string,
-  signal: AbortSignal,
-): Promise<{ readonly sizeBytes: number | undefined; readonly chunks: AsyncIterable<Uint8Array> }> {
-  if (predictions === standardStream)
-    return { sizeBytes: undefined, chunks: shell.readInput(signal) };
-  return openInputFile(pathOf(predictions));
+function standardInput(shell: Shell, signal: AbortSignal): Input {
+  return {
+    sizeBytes: undefined,
+    chunks: shell.readInput(signal),
+    close: () => Promise.resolve(),
+  };
 }
 
 /** Writes to standard output as fast as it takes the texts, and stops reading where nobody wants more. */

@@ -48,7 +48,7 @@ export async function* readInputLines(
     try {
       text = decoder.decode(whole);
     } catch {
-      return [{ number, content: { kind: "no-utf8", bytes: whole } }];
+      return [{ number, content: { kind: "no-utf8", bytes: whole.slice() } }];
     }
     return text.trim() === "" ? [] : [{ number, content: { kind: "text", text } }];
   };

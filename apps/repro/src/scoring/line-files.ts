@@ -4,37 +4,45 @@ import { writeFileAtomic } from "@memory-r1/report";
 import { ConfigError } from "@memory-r1/spec";
 import { ensureWritableFolder } from "../run-folder.ts";
 
-export interface InputFile {
-  readonly sizeBytes: number;
-  /** Reads once, from the start; the file is closed at the end. */
+export interface Input {
+  /** Undefined where nobody knows how much will come. */
+  readonly sizeBytes: number | undefined;
+  /** To be read once. */
   readonly chunks: AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
 }
 
 const chunkBytes = 256 * 1024;
 
 /** @throws ConfigError where the file cannot be read */
-export async function openInputFile(path: string): Promise<InputFile> {
+export async function openInputFile(path: string): Promise<Input> {
+  let handle: FileHandle;
   try {
-    const handle = await open(path, "r");
-    const facts = await handle.stat();
-    if (!facts.isDirectory()) return { sizeBytes: facts.size, chunks: readChunks(handle) };
-    await handle.close();
+    handle = await open(path, "r");
   } catch (cause) {
     throw new ConfigError(`${path} cannot be read: ${messageOf(cause)}`, cause);
   }
-  throw new ConfigError(`${path} is a folder. Name a file of predictions, one JSON object a line.`);
+  const facts = await handle.stat();
+  if (facts.isDirectory()) {
+    await handle.close();
+    throw new ConfigError(
+      `${path} is a folder. Name a file of predictions, one JSON object a line.`,
+    );
+  }
+  return {
+    // A pipe, as a shell's <(command) gives, has none.
+    sizeBytes: facts.isFile() ? facts.size : undefined,
+    chunks: readChunks(handle),
+    close: () => handle.close(),
+  };
 }
 
 async function* readChunks(handle: FileHandle): AsyncGenerator<Uint8Array> {
-  try {
-    for (;;) {
-      const buffer = new Uint8Array(chunkBytes);
-      const { bytesRead } = await handle.read(buffer, 0, chunkBytes);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await handle.close();
+  for (;;) {
+    const buffer = new Uint8Array(chunkBytes);
+    const { bytesRead } = await handle.read(buffer, 0, chunkBytes);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
   }
 }
 
