@@ -65,7 +65,7 @@ export interface AggregateOptions extends Pick<BootstrapOptions, "resamples"> {
   readonly knownIssues?: KnownIssuesMode;
   /** Copied into every row. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** The metrics that get bootstrap intervals, which is what takes time; default: all. The means are of all metrics. */
+  /** The metrics that get bootstrap intervals and macro means, which is what takes time; default: all. */
   readonly intervalsOf?: readonly string[];
 }
 

@@ -55,7 +55,7 @@ export const predict = (...outcomes: readonly Prediction["outcome"][]): Predicti
   outcomes.map((outcome, index) => ({ questionId: `q${index + 1}`, memories: [], outcome }));
 
 export const failed = { status: "failed", reason: "HTTP 503" } as const;
-export const unparsable = { status: "unparsable", reason: "empty", raw: "" } as const;
+const unparsable = { status: "unparsable", reason: "empty", raw: "" } as const;
 
 export const evaluation: Evaluation = {
   questions: { validation: [], test: questions, adversarial: [] },
