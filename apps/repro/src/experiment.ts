@@ -109,6 +109,11 @@ export const experimentSchema = z.strictObject({
   training: z.array(trainingStage).default([]),
   evaluation: z.strictObject({
     validation: z.boolean().default(true),
+    /**
+     * Test conversations drawn with the run's seed, since every Manager has to play each of them whole; absent: all.
+     * The questions are drawn from these.
+     */
+    testConversations: z.number().int().min(1).optional(),
     /** Questions drawn from the test conversations with the run's seed; absent: all, 0: none. */
     testSample: z.number().int().min(0).optional(),
     /**

@@ -1,6 +1,6 @@
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
-import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
+import { ConfigError, type Conversation, deriveSeed, type Question } from "@memory-r1/spec";
 import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
 import {
   type AnswerMemo,
@@ -95,8 +95,12 @@ export async function evaluateArms(
  * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
-  const { validation, testSample, adversarialSample, arms } = experiment.evaluation;
-  const test = splits.test.questions;
+  const { validation, testConversations, testSample, adversarialSample, arms } =
+    experiment.evaluation;
+  const drawn = drawConversations(splits.test.conversations, testConversations, experiment.seed);
+  const ofDrawn = (questions: readonly Question[]): readonly Question[] =>
+    questions.filter(({ conversationId }) => drawn.has(conversationId));
+  const test = ofDrawn(splits.test.questions);
   const questions = {
     validation: validation ? splits.validation.questions : [],
     test:
@@ -104,7 +108,7 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
         ? test
         : sampleQuestions(test, testSample, experiment.seed),
     adversarial: sampleQuestions(
-      splits.test.adversarialQuestions,
+      ofDrawn(splits.test.adversarialQuestions),
       adversarialSample,
       experiment.seed,
     ),
@@ -120,6 +124,18 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
     );
   }
   return questions;
+}
+
+/** Ids of a seeded draw; all where no number is given. A smaller draw is part of every larger one of the same seed. */
+function drawConversations(
+  conversations: readonly Conversation[],
+  count: number | undefined,
+  seed: number,
+): ReadonlySet<string> {
+  const ranked = conversations
+    .map(({ id }) => ({ id, rank: deriveSeed("draw-conversations", seed, id) }))
+    .sort((one, other) => one.rank - other.rank || (one.id < other.id ? -1 : 1));
+  return new Set(ranked.slice(0, count).map(({ id }) => id));
 }
 
 /** The questions that an arm is asked: validation, test, adversarial, which are of the test conversations. */
