@@ -18,6 +18,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     run: handle("run"),
     resume: handle("resume"),
     report: handle("report"),
+    score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),
   };
@@ -74,12 +75,28 @@ describe("commands and flags", () => {
         verbose: true,
       },
     },
-    { words: "report demo-1", command: "report", request: { run: "demo-1", json: false } },
+    { words: "report demo-1", command: "report", request: { runs: ["demo-1"], json: false } },
     {
-      words: "report demo-1 --json --out o",
+      words:
+        "report a b --json --out o --category-names mem0 --known-issues both --metric squad-f1 --csv c --data-dir d",
       command: "report",
-      request: { run: "demo-1", json: true, out: "o" },
+      request: {
+        runs: ["a", "b"],
+        json: true,
+        out: "o",
+        categoryNames: "mem0",
+        knownIssues: "both",
+        metric: "squad-f1",
+        csv: "c",
+        dataDir: "d",
+      },
     },
+    {
+      words: "score --metric a,b --metric c --predictions p --out - --json",
+      command: "score",
+      request: { metric: ["a", "b", "c"], predictions: "p", out: "-", json: true },
+    },
+    { words: "score --metric list", command: "score", request: { metric: ["list"], json: false } },
     { words: "list", command: "list", request: { json: false } },
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
@@ -111,6 +128,9 @@ describe("usage errors", () => {
     { words: "run --set a..b=3", message: "not of the form path=value" },
     { words: "run --seed 1 --seed 2", message: "--seed" },
     { words: "list --verbose", message: "--verbose" },
+    { words: "score --predictions p", message: "--metric" },
+    { words: "report", message: "Expected at least 1 argument" },
+    { words: "report a --known-issues some", message: "include|exclude|both" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
     const { code, calls, out, err } = await runWords(words.split(" "));
     expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });
@@ -130,7 +150,7 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "list", "doctor"])
+    for (const command of ["run", "resume", "report", "score", "list", "doctor"])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);

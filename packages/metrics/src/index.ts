@@ -16,5 +16,11 @@ export {
   computeSquadF1,
   normaliseSquadAnswer,
 } from "./squad.ts";
-export * from "./statistics.ts";
+export * from "./score-ceiling.ts";
+export * from "./statistics/bootstrap.ts";
+export * from "./statistics/closed-form-intervals.ts";
+export * from "./statistics/cluster-bootstrap.ts";
+export type { BootstrapOptions, Interval } from "./statistics/resample.ts";
+export { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
+export * from "./statistics/summarise-seeds.ts";
 export { tokeniseSentence } from "./word-tokenizer.ts";

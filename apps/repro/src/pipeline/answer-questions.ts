@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import {
   type Answer,
   type AnswerAgent,
@@ -25,6 +26,16 @@ const predictionSchema = z.strictObject({
 });
 /** One question's answer by one arm: raw, so that any metric can be computed from it later. */
 export type Prediction = z.infer<typeof predictionSchema>;
+
+/** Where a run keeps the answers of one arm. */
+export function predictionsFile(runDirectory: string, armName: string): string {
+  return join(runDirectory, "predictions", `${armName}.jsonl`);
+}
+
+/** The answers in a file; none where there is no file. @throws DataFormatError naming file and line */
+export function readPredictions(file: string): Promise<readonly Prediction[]> {
+  return jsonLines(file, predictionSchema).read();
+}
 
 /**
  * Answers of one generator by what it was asked, so that arms whose prompts are equal pay once. A failed call is not
