@@ -1,9 +1,15 @@
 export * from "./dataset-definition.ts";
+export * from "./dataset-reading.ts";
+export type { DownloadProgress } from "./files/download-file.ts";
+export * from "./files/faults.ts";
+export * from "./files/find-file.ts";
+export * from "./files/read-json.ts";
+export { loadJsonlFolder, readJsonlFolder } from "./jsonl/load-jsonl.ts";
 export * from "./load-options.ts";
 export { loadLocomoMini } from "./locomo-mini/load-locomo-mini.ts";
-export { adversarialCategoryCode, locomoCategories } from "./locomo/categories.ts";
+export { locomoCategories } from "./locomo/categories.ts";
 export { parseLocomoDate } from "./locomo/dates.ts";
-export { findLocomo } from "./locomo/find-locomo.ts";
+export { locomoFile } from "./locomo/definition.ts";
 export { loadLocomo, locomoRelease } from "./locomo/load-locomo.ts";
 export { parseLocomo } from "./locomo/parse-locomo.ts";
 export * from "./registry.ts";

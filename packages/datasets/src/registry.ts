@@ -1,11 +1,17 @@
 import type { DatasetDefinition } from "./dataset-definition.ts";
+import { jsonlMiniDefinition } from "./jsonl-mini/definition.ts";
+import { jsonlDefinition } from "./jsonl/definition.ts";
 import { locomoMiniDefinition } from "./locomo-mini/definition.ts";
+import { locomoModifiedDefinition } from "./locomo-modified/definition.ts";
 import { locomoDefinition } from "./locomo/definition.ts";
 
 /** Every data set by name; a loaded data set carries the same name. */
 export const datasets = {
   locomo: locomoDefinition,
+  "locomo-modified": locomoModifiedDefinition,
   "locomo-mini": locomoMiniDefinition,
+  jsonl: jsonlDefinition,
+  "jsonl-mini": jsonlMiniDefinition,
 } as const satisfies Readonly<Record<string, DatasetDefinition>>;
 
 export type DatasetName = keyof typeof datasets;

@@ -5,14 +5,13 @@ import {
   type Question,
   type SplitPartName,
 } from "@memory-r1/spec";
-import { adversarialCategoryCode } from "./locomo/categories.ts";
 
 /** One part of a split: whole conversations with their questions. */
 export interface SplitPart {
   readonly conversations: readonly Conversation[];
-  /** Without the adversarial category: what the paper trains on and reports. */
+  /** Without adversarial categories: what the paper trains on and reports. */
   readonly questions: readonly Question[];
-  /** The adversarial category (LoCoMo's 5), apart. */
+  /** The adversarial categories (LoCoMo's 5), apart. */
   readonly adversarialQuestions: readonly Question[];
 }
 
@@ -35,8 +34,7 @@ function selectPart(
   const questions = dataset.questions.filter((question) =>
     conversationIds.includes(question.conversationId),
   );
-  const isAdversarial = (question: Question): boolean =>
-    question.category.code === adversarialCategoryCode;
+  const isAdversarial = (question: Question): boolean => question.category.isAdversarial === true;
   return {
     conversations,
     questions: questions.filter((question) => !isAdversarial(question)),

@@ -19,6 +19,12 @@ export interface ExtractedFact {
   readonly sourceTurnIds: readonly string[];
 }
 
+/** Something in a participant's life by the date of a session, as an annotator listed it (LoCoMo's `event_summary`). */
+export interface SessionEvent {
+  readonly participant: string;
+  readonly text: string;
+}
+
 /** A run of turns at one date. */
 export interface Session {
   readonly id: string;
@@ -31,6 +37,8 @@ export interface Session {
   readonly facts: readonly ExtractedFact[];
   /** The data set's own summary of the session, where it has one. */
   readonly summary?: string;
+  /** What an annotator listed beside the turns: gold of another task, never shown to a system. Absent: none. */
+  readonly events?: readonly SessionEvent[];
 }
 
 export interface Conversation {
@@ -44,6 +52,8 @@ export interface QuestionCategory {
   readonly code: string;
   /** Naming scheme to name; LoCoMo: keys `official` and `mem0`. Which schemes there are is the data set's. */
   readonly names: Readonly<Record<string, string>>;
+  /** Its questions have a wrong premise (LoCoMo's 5): no part of what is trained on and scored with the rest. */
+  readonly isAdversarial?: boolean;
 }
 
 /** A published finding that a question, its gold answer or its evidence is wrong. */

@@ -9,8 +9,5 @@ export const locomoCategories: readonly QuestionCategory[] = [
   { code: "2", names: { official: "temporal", mem0: "temporal" } },
   { code: "3", names: { official: "open-domain", mem0: "multi-hop" } },
   { code: "4", names: { official: "single-hop", mem0: "open-domain" } },
-  { code: "5", names: { official: "adversarial", mem0: "adversarial" } },
+  { code: "5", names: { official: "adversarial", mem0: "adversarial" }, isAdversarial: true },
 ];
-
-/** Code of the questions whose premise is wrong: scored apart, without gold. */
-export const adversarialCategoryCode = "5";
