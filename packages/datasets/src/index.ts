@@ -12,6 +12,8 @@ export { parseLocomoDate } from "./locomo/dates.ts";
 export { locomoFile } from "./locomo/definition.ts";
 export { loadLocomo, locomoRelease } from "./locomo/load-locomo.ts";
 export { parseLocomo } from "./locomo/parse-locomo.ts";
+export { longMemEvalCategories } from "./longmemeval/categories.ts";
+export { readLongMemEval } from "./longmemeval/read-longmemeval.ts";
 export * from "./registry.ts";
 export * from "./sample-questions.ts";
 export * from "./split-dataset.ts";

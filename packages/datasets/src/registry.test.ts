@@ -9,7 +9,13 @@ it("knows names", () => {
   expect(isDatasetName("constructor")).toBe(false);
 });
 
-it.each(["locomo-mini", "jsonl-mini"] as const)(
+it.each([
+  "locomo-mini",
+  "jsonl-mini",
+  "longmemeval-mini",
+  "msc-mini",
+  "msc-self-instruct-mini",
+] as const)(
   "loads the embedded set %s without looking at any folder, under its own name and without a fault",
   async (name: DatasetName) => {
     const options = { cacheDirectory: "/nowhere", dataDirectory: "/nowhere" };
