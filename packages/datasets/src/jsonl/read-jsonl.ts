@@ -8,11 +8,16 @@ import type {
   SplitDefinition,
   Turn,
 } from "@memory-r1/spec";
-import type { z } from "zod";
 import type { DatasetFault } from "../dataset-definition.ts";
 import type { DatasetReading } from "../dataset-reading.ts";
-import { describeValue, faultsOfIssues, nearestName } from "../files/faults.ts";
-import { type BytesPlace, findWideEncoding, readJson, splitLines } from "../files/read-json.ts";
+import { describeValue, nearestName } from "../files/faults.ts";
+import type { BytesPlace } from "../files/read-json.ts";
+import {
+  type JsonLine,
+  type JsonLines,
+  type JsonlFile,
+  readJsonLines,
+} from "../files/read-json-lines.ts";
 import { parseOwnDate } from "./dates.ts";
 import {
   type ConversationLine,
@@ -26,50 +31,6 @@ export const ownSplitName = "own";
 
 /** Code of the category of questions that name none. */
 const noCategory = "none";
-
-/** One of the two files: its name for messages, and its bytes. */
-export interface JsonlFile {
-  readonly file: string;
-  readonly bytes: Uint8Array;
-}
-
-interface Line<T> {
-  readonly place: Required<BytesPlace>;
-  readonly value: T;
-}
-
-interface Lines<T> {
-  readonly lines: readonly Line<T>[];
-  readonly faults: readonly DatasetFault[];
-  /** Whether a line is missing here because it could not be read. */
-  readonly isIncomplete: boolean;
-}
-
-/** The lines of a file that fit a schema, and the faults of the others. Lines of white space are none. */
-function readLines<T>(file: JsonlFile, schema: z.ZodType<T>): Lines<T> {
-  const wide = findWideEncoding(file.bytes, { file: file.file });
-  if (wide !== undefined) return { lines: [], faults: [wide], isIncomplete: true };
-  const lines: Line<T>[] = [];
-  const faults: DatasetFault[] = [];
-  let line = 0;
-  for (const bytes of splitLines(file.bytes)) {
-    line += 1;
-    if (bytes.every(isWhiteSpace)) continue;
-    const place = { file: file.file, line };
-    const reading = readJson(bytes, place);
-    if (reading.status === "faulty") {
-      faults.push(...reading.faults);
-      continue;
-    }
-    const { value } = reading;
-    const result = schema.safeParse(value);
-    if (result.success) lines.push({ place, value: result.data });
-    else faults.push(...faultsOfIssues({ issues: result.error.issues, value, schema, place }));
-  }
-  return { lines, faults, isIncomplete: faults.length > 0 };
-}
-
-const isWhiteSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d;
 
 /** What a reading collects on its way. */
 interface Findings {
@@ -96,7 +57,7 @@ function pickOne(name: string, names: readonly string[], what: string): string {
 }
 
 function parseConversation(
-  { place, value }: Line<ConversationLine>,
+  { place, value }: JsonLine<ConversationLine>,
   findings: Findings,
 ): Conversation {
   const report = reporter(findings, place);
@@ -222,7 +183,7 @@ function noteDisorder(id: string, sessions: readonly Session[], findings: Findin
 }
 
 function parseConversations(
-  { lines }: Lines<ConversationLine>,
+  { lines }: JsonLines<ConversationLine>,
   findings: Findings,
 ): Map<string, Conversation> {
   const conversations = new Map<string, Conversation>();
@@ -244,7 +205,7 @@ function parseConversations(
 
 /** The split of the lines' `split` fields; undefined where no line has one. */
 function parseSplit(
-  { lines }: Lines<ConversationLine>,
+  { lines }: JsonLines<ConversationLine>,
   findings: Findings,
 ): SplitDefinition | undefined {
   const idsOf = (part: keyof SplitDefinition | undefined): string[] =>
@@ -267,7 +228,7 @@ function parseSplit(
 }
 
 function parseQuestions(
-  { lines }: Lines<QuestionLine>,
+  { lines }: JsonLines<QuestionLine>,
   conversations: ReadonlyMap<string, Conversation>,
   isIncomplete: boolean,
   findings: Findings,
@@ -370,8 +331,8 @@ export function readJsonl(options: {
   readonly questions: JsonlFile;
 }): DatasetReading {
   const findings: Findings = { faults: [], notes: [] };
-  const conversationLines = readLines(options.conversations, conversationLineSchema);
-  const questionLines = readLines(options.questions, questionLineSchema);
+  const conversationLines = readJsonLines(options.conversations, conversationLineSchema);
+  const questionLines = readJsonLines(options.questions, questionLineSchema);
   const conversations = parseConversations(conversationLines, findings);
   const split = parseSplit(conversationLines, findings);
   const questions = parseQuestions(

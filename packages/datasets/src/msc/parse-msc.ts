@@ -82,7 +82,10 @@ interface FileReading {
 }
 
 function readFile(file: MscFile): FileReading {
-  const { lines, faults: lineFaults } = readJsonLines(file.bytes, file.path, mscRowSchema);
+  const { lines, faults: lineFaults } = readJsonLines(
+    { file: file.path, bytes: file.bytes },
+    mscRowSchema,
+  );
   const faults = [...lineFaults];
   if (lines.length === 0 && faults.length === 0) {
     faults.push({
@@ -98,13 +101,12 @@ function readFile(file: MscFile): FileReading {
   const firstLines = new Map<string, number>();
   const allCounts: DialogueCounts[] = [];
   const conversations: Conversation[] = [];
-  for (const { line, value: row } of lines) {
+  for (const { place, value: row } of lines) {
     const { initial_data_id: rowId, session_id: sessionId } = row.metadata;
     const first = firstLines.get(rowId);
     if (first !== undefined) {
       faults.push({
-        file: file.path,
-        line,
+        ...place,
         field: "metadata.initial_data_id",
         value: JSON.stringify(rowId),
         problem: `is the id of line ${first} as well`,
@@ -112,7 +114,7 @@ function readFile(file: MscFile): FileReading {
       });
       continue;
     }
-    firstLines.set(rowId, line);
+    firstLines.set(rowId, place.line);
     if (sessionId !== file.session - 1) {
       notes.add(`${stem}: ${rowId} is a row of session ${sessionId + 1}`);
     }

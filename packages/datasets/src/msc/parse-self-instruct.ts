@@ -29,7 +29,10 @@ export function readSelfInstruct(
   options: { readonly name: string; readonly source: string },
 ): DatasetReading & { readonly dataset: Dataset } {
   const { name, source } = options;
-  const { lines, faults: lineFaults } = readJsonLines(bytes, source, selfInstructRowSchema);
+  const { lines, faults: lineFaults } = readJsonLines(
+    { file: source, bytes },
+    selfInstructRowSchema,
+  );
   const faults = [...lineFaults];
   if (lines.length === 0 && faults.length === 0) {
     const fix = "get the file again";
@@ -39,8 +42,8 @@ export function readSelfInstruct(
   const conversations: Conversation[] = [];
   const questions: Question[] = [];
   const allCounts: DialogueCounts[] = [];
-  for (const { line, value: row } of lines) {
-    const id = `dmr-${line}`;
+  for (const { place, value: row } of lines) {
+    const id = `dmr-${place.line}`;
     for (const key of unknownKeys(row, selfInstructRowSchema)) {
       notes.add(`unknown key "${key}" is not read`);
     }
