@@ -32,6 +32,9 @@ export function describeCounts(all: readonly DialogueCounts[]): string[] {
   return counted.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${count}`]));
 }
 
+/** What is read of a session before the last. */
+type EarlierDialog = Pick<PreviousDialog, "dialog" | "time_num" | "time_unit" | "time_back">;
+
 /**
  * The sessions of a row in order of time. Turns of earlier sessions alternate and begin with Speaker 1, also after a session of
  * an odd number of turns: in ParlAI's files every last session says so itself, after an odd session too (26 rows of session 3,
@@ -40,7 +43,7 @@ export function describeCounts(all: readonly DialogueCounts[]): string[] {
  */
 export function parseDialogues(options: {
   readonly conversationId: string;
-  readonly previousDialogs: readonly PreviousDialog[];
+  readonly previousDialogs: readonly EarlierDialog[];
   readonly dialog: readonly SaidTurn[];
   readonly facts: readonly FactLists[];
 }): {
@@ -114,8 +117,8 @@ function factsOf(conversationId: string, index: number, lists: FactLists): Extra
 
 /** Whether a time is that of all the gaps up to the last session. Times that cannot be counted in hours are let pass. */
 function isSumOfGaps(
-  { time_back: timeBack }: PreviousDialog,
-  following: readonly PreviousDialog[],
+  { time_back: timeBack }: EarlierDialog,
+  following: readonly EarlierDialog[],
 ): boolean {
   const hours = parseTimeBack(timeBack);
   const gaps = following.map(gapHours);

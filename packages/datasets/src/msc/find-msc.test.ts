@@ -40,6 +40,11 @@ it("finds ParlAI's files by name, flat and in folders, and leaves other files an
   expect(new TextDecoder().decode(first?.bytes)).toBe("msc/msc_dialogue/session_2/train.txt");
 });
 
+it("does not take the same part twice", async () => {
+  await put("session_2_valid.txt", "session_2/valid.txt");
+  await expect(found()).rejects.toThrow(/are both session 2, valid: take one of the two away/);
+});
+
 it("takes one file", async () => {
   await put("session_3_test.txt", "mine.txt");
   expect(await found(join(folder, "session_3_test.txt"))).toEqual(["session_3_test.txt 3 test"]);

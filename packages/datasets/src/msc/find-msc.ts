@@ -27,6 +27,7 @@ export async function findMsc({
   if (paths.length === 0) {
     throw new ConfigError(`${dataDirectory} holds no file of MSC. ${howToGet}.`);
   }
+  const found = new Map<string, string>();
   return Promise.all(
     paths.map(async (path) => {
       const place = parseMscFileName(path);
@@ -35,6 +36,13 @@ export async function findMsc({
           `${path} has no name of MSC. Name it as ParlAI does, such as session_3_valid.txt: the name says session and part.`,
         );
       }
+      const other = found.get(JSON.stringify(place));
+      if (other !== undefined) {
+        throw new ConfigError(
+          `${other} and ${path} are both session ${place.session}, ${place.part}: take one of the two away.`,
+        );
+      }
+      found.set(JSON.stringify(place), path);
       return { path, ...place, bytes: await readWholeFile(path) };
     }),
   );

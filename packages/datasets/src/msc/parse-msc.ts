@@ -53,7 +53,7 @@ export function readMsc(name: string, files: readonly MscFile[]): DatasetReading
   const split: Record<SplitPartName, string[]> = { train: [], validation: [], test: [] };
   for (const file of sorted) {
     hash.update(file.bytes);
-    const reading = readFile(file);
+    const reading = readRows(file);
     faults.push(...reading.faults);
     notes.push(...reading.notes);
     conversations.push(...reading.conversations);
@@ -81,7 +81,7 @@ interface FileReading {
   readonly notes: readonly string[];
 }
 
-function readFile(file: MscFile): FileReading {
+function readRows(file: MscFile): FileReading {
   const { lines, faults: lineFaults } = readJsonLines(
     { file: file.path, bytes: file.bytes },
     mscRowSchema,

@@ -88,6 +88,8 @@ describe("readSelfInstruct", () => {
         summary_speaker_2: null,
         personas: 5,
         init_personas: null,
+        metadata: "gone",
+        previous_dialogs: row.previous_dialogs.map(({ personas: _, ...dialog }) => dialog),
       },
       { ...row, summary_speaker_1: [["a"], ["b"], ["c"], ["d"]], mood: "good" },
     );

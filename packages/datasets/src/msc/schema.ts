@@ -39,19 +39,17 @@ export const metadataSchema = z.looseObject({
   session_id: z.int().min(0),
 });
 
-/** What both formats have: the last session, and those before it. */
-const dialoguesShape = {
-  /** What was known of the speakers before the last session: the lists of the sessions before, merged and reworded. */
-  personas: personasSchema,
-  dialog: z.array(saidTurnSchema).min(1, "holds no turn"),
-  metadata: metadataSchema,
-  previous_dialogs: z.array(previousDialogSchema),
-};
+/** The last session of a row. */
+const dialogSchema = z.array(saidTurnSchema).min(1, "holds no turn");
 
 /** A line of ParlAI's `session_<k>_<part>.txt`. */
 export const mscRowSchema = z
   .looseObject({
-    ...dialoguesShape,
+    /** What was known of the speakers before the last session: the lists of the sessions before, merged and reworded. */
+    personas: personasSchema,
+    dialog: dialogSchema,
+    metadata: metadataSchema,
+    previous_dialogs: z.array(previousDialogSchema),
     /** What the speakers of session 1 were told to be. */
     init_personas: personasSchema,
   })
@@ -71,7 +69,9 @@ export type MscRow = z.infer<typeof mscRowSchema>;
  * where it differs from the described one.
  */
 export const selfInstructRowSchema = z.looseObject({
-  ...dialoguesShape,
+  dialog: dialogSchema,
+  previous_dialogs: z.array(previousDialogSchema.extend({ personas: z.unknown().optional() })),
+  metadata: z.unknown().optional(),
   personas: z.unknown().optional(),
   init_personas: z.unknown().optional(),
   personas_update1: z.unknown().optional(),
