@@ -24,7 +24,7 @@ export function nearestName(name: string, names: readonly string[]): string | un
     name.toLowerCase(),
     names.map((one) => one.toLowerCase()),
   );
-  const isNear = distance(name.toLowerCase(), nearest) <= Math.max(1, Math.floor(name.length / 3));
+  const isNear = distance(name.toLowerCase(), nearest) <= Math.max(1, Math.floor(name.length / 2));
   return isNear ? names.find((one) => one.toLowerCase() === nearest) : undefined;
 }
 

@@ -27,7 +27,7 @@ import {
 } from "./schema.ts";
 
 /** Name of the split that the conversations' own `split` fields make. */
-export const ownSplitName = "own";
+const ownSplitName = "own";
 
 /** Code of the category of questions that name none. */
 const noCategory = "none";

@@ -211,7 +211,7 @@ describe("the mini set", () => {
     ]);
     expect(new Set(questions.map(({ text }) => text)).size).toBe(questions.length - 1);
     expect(whole.notes.filter((line) => line.startsWith("mini-quirks"))).toEqual([
-      "mini-quirks: session_3 has a date and no turns",
+      'mini-quirks: session_3 has a date ("9:00 am on 3 March, 2024") and no turns',
       "mini-quirks/events_session_2: an event of Jakob is empty: dropped",
       'mini-quirks/events_session_10: date "5 March, 2024" is not the session\'s: not read',
       "mini-quirks/qa-0: the answer is a number, read as text",

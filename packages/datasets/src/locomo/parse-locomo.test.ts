@@ -173,7 +173,7 @@ describe("parseLocomo", () => {
 
   it("notes what is odd, and nothing else", () => {
     expect(dataset.notes).toEqual([
-      "conv-x: session_3 has a date and no turns",
+      'conv-x: session_3 has a date ("9:00 am on 4 May, 2021") and no turns',
       'conv-x session_summary: unknown key "session_7_summary" is not read',
       "conv-x/events_session_1: an event of Bo is empty: dropped",
       'conv-x/events_session_2: date "9 May, 2021" is not the session\'s: not read',
@@ -228,7 +228,7 @@ describe("parseLocomo", () => {
     expect(dataset.notes).toEqual(
       expect.arrayContaining([
         'conv-x/session_2: date "soon" is not "H:MM am|pm on D Month, YYYY"',
-        'conv-x/D2:1: speaker "Cy" is none of the two participants',
+        'conv-x/D2:1: "Cy" is none of the two participants',
         "conv-x/qa-0: no answer, though its category has answers: ungraded",
       ]),
     );

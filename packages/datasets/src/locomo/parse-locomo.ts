@@ -103,6 +103,17 @@ function findSessionNumbers(
   return { sessions: sessions.sort((first, second) => first - second), dates };
 }
 
+/** Notes a name that is none of the two participants'. */
+function noteStranger(
+  { sample_id: sampleId, conversation }: LocomoSample,
+  name: string,
+  where: string,
+  findings: Findings,
+): void {
+  if (name === conversation.speaker_a || name === conversation.speaker_b) return;
+  findings.notes.add(`${sampleId}/${where}: "${name}" is none of the two participants`);
+}
+
 /** Turns and date of a session; undefined where they are faulty. */
 function parseTurns(
   sample: LocomoSample,
@@ -128,11 +139,7 @@ function parseTurns(
   if (rawTurns === undefined || dateText === undefined) return undefined;
   noteUnknownKeys(conversation[id], knownKeys.turn, `${sampleId} turns`, findings);
   for (const turn of rawTurns) {
-    if (turn.speaker !== conversation.speaker_a && turn.speaker !== conversation.speaker_b) {
-      findings.notes.add(
-        `${sampleId}/${turn.dia_id}: speaker "${turn.speaker}" is none of the two participants`,
-      );
-    }
+    noteStranger(sample, turn.speaker, turn.dia_id, findings);
   }
   const turns = rawTurns.map(parseTurn);
   const dateTime = parseLocomoDate(dateText);
@@ -151,8 +158,9 @@ function parseFacts(
   const positionOf = (turnId: string): number =>
     turnPositions.get(turnId) ?? Number.POSITIVE_INFINITY;
   const observation = sample.observation[`session_${sessionNumber}_observation`] ?? {};
-  const facts = Object.entries(observation).flatMap(([participant, rows]) =>
-    rows.map(([text, references], index): ExtractedFact => {
+  const facts = Object.entries(observation).flatMap(([participant, rows]) => {
+    noteStranger(sample, participant, `session_${sessionNumber}_observation`, findings);
+    return rows.map(([text, references], index): ExtractedFact => {
       const id = `${sample.sample_id}/session_${sessionNumber}/${participant}/${index}`;
       const found = parseTurnReferences(
         typeof references === "string" ? [references] : references,
@@ -166,8 +174,8 @@ function parseFacts(
         (first, second) => positionOf(first) - positionOf(second),
       );
       return { id, text, participant, sourceTurnIds };
-    }),
-  );
+    });
+  });
   const firstPosition = (fact: ExtractedFact): number => positionOf(fact.sourceTurnIds[0] ?? "");
   // Facts without a source stand last; the sort is stable.
   return facts.sort((first, second) => {
@@ -197,6 +205,7 @@ function parseSummaries(
         findings.notes.add(`${where}: date "${value}" is not the session's: not read`);
       continue;
     }
+    noteStranger(sample, participant, key, findings);
     for (const text of value) {
       if (text === "") findings.notes.add(`${where}: an event of ${participant} is empty: dropped`);
       else events.push({ participant, text });
@@ -225,8 +234,9 @@ function noteStrayKeys(
 function parseConversation(sample: LocomoSample, path: string, findings: Findings): Conversation {
   const { sessions: numbers, dates } = findSessionNumbers(sample, findings);
   for (const number of dates) {
-    if (!numbers.includes(number))
-      findings.notes.add(`${sample.sample_id}: session_${number} has a date and no turns`);
+    if (numbers.includes(number)) continue;
+    const date = describeValue(sample.conversation[`session_${number}_date_time`]);
+    findings.notes.add(`${sample.sample_id}: session_${number} has a date (${date}) and no turns`);
   }
   if (numbers.length === 0)
     findings.notes.add(`${sample.sample_id}: the conversation has no session`);
