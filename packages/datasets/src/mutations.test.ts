@@ -19,12 +19,15 @@ import {
 import { datasetOf } from "./dataset-reading.ts";
 import { readJsonl } from "./jsonl/read-jsonl.ts";
 import { parseLocomo } from "./locomo/parse-locomo.ts";
+import { loadLongMemEval } from "./longmemeval/read-longmemeval.ts";
+import { parseMscFileName, readMsc } from "./msc/parse-msc.ts";
+import { readSelfInstruct } from "./msc/parse-self-instruct.ts";
 import type { DatasetName } from "./registry.ts";
 
 /** A format under test: its embedded mini files, and what its parser promises of them. */
 interface Subject extends MutationOptions {
   /** Reads the files; their names are the sources of messages. */
-  parse(files: Files): Dataset;
+  parse(files: Files): Dataset | Promise<Dataset>;
   /** Keys whose values the format documents as not read. */
   readonly unreadKeys: readonly string[];
   /** Keys that are the format's own; any other is data. */
@@ -122,6 +125,122 @@ const jsonl: Subject = {
   },
 };
 
+const countedRecords = z.array(z.object({ haystack_sessions: z.array(z.array(z.unknown())) }));
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
+
+const longMemEval: Subject = {
+  files: { "longmemeval.json": mini("longmemeval-mini.json") },
+  format: "json",
+  parse: (files) =>
+    loadLongMemEval({
+      name: "longmemeval-mini",
+      file: "longmemeval.json",
+      // In small pieces, so that records and characters are cut.
+      open: async function* (file) {
+        const bytes = bytesOf(files, file);
+        for (let start = 0; start < bytes.length; start += 1000) {
+          yield await Promise.resolve(bytes.subarray(start, start + 1000));
+        }
+      },
+    }),
+  // Session ids tell the answer: conversations have neutral ones.
+  unreadKeys: ["haystack_session_ids", "answer_session_ids"],
+  formatKeys:
+    /^(question(_id|_type|_date)?|answer(_session_ids)?|haystack_(dates|session_ids|sessions)|role|content|has_answer)$/,
+  isRequired: (path) =>
+    /^\d+\.(question(_id|_type|_date)?|answer_session_ids|haystack_(dates|session_ids|sessions)|haystack_sessions\.\d+\.\d+\.(role|content))$/.test(
+      path,
+    ),
+  uniqueGroup: (path) => (/^\d+\.question_id$/.test(path) ? "questions" : undefined),
+  count: (documents) => {
+    const records = countedRecords.parse(documents["longmemeval.json"]?.[0]);
+    return {
+      turns: sumOf(
+        records.flatMap(({ haystack_sessions: sessions }) => sessions.map(({ length }) => length)),
+      ),
+      questions: records.length,
+    };
+  },
+};
+
+const countedRow = z.object({
+  dialog: z.array(z.unknown()),
+  previous_dialogs: z.array(z.object({ dialog: z.array(z.unknown()) })),
+});
+const turnsOfRows = (rows: readonly unknown[]): number =>
+  sumOf(
+    rows.map((row) => {
+      const { dialog, previous_dialogs: previous } = countedRow.parse(row);
+      return dialog.length + sumOf(previous.map((one) => one.dialog.length));
+    }),
+  );
+const dialogueKeys =
+  "personas|dialog|metadata|initial_data_id|session_id|previous_dialogs|time_(num|unit|back)|text|id|convai2_id|rating|init_personas";
+/** Fields of both formats of Multi-Session Chat that say what was said, by whom and when. */
+const dialogueFields =
+  "dialog|previous_dialogs|dialog\\.\\d+\\.(text|id)|previous_dialogs\\.\\d+\\.(dialog|time_(num|unit|back)|dialog\\.\\d+\\.text)";
+// A worker's number stands for Speaker 1, and convai2_id repeats the row's id.
+const unreadInDialogues = ["id", "convai2_id"];
+
+const mscFileNames = ["session_2_train.txt", "session_2_valid.txt", "session_3_test.txt"];
+const mscRequired = new RegExp(
+  `^(${dialogueFields}|personas|metadata|init_personas|metadata\\.(initial_data_id|session_id)|previous_dialogs\\.\\d+\\.personas)$`,
+);
+
+const msc: Subject = {
+  files: Object.fromEntries(mscFileNames.map((name) => [name, mini(`msc-mini/${name}`)])),
+  format: "json-lines",
+  parse: (files) =>
+    datasetOf(
+      readMsc(
+        "msc-mini",
+        Object.entries(files).flatMap(([path, bytes]) => {
+          const place = parseMscFileName(path);
+          return place === undefined ? [] : [{ path, bytes, ...place }];
+        }),
+      ),
+    ),
+  // Personas of the row; those of the sessions before are facts, which parse-msc.test.ts looks at.
+  unreadKeys: [...unreadInDialogues, "personas", "init_personas"],
+  formatKeys: new RegExp(`^(${dialogueKeys})$`),
+  isRequired: (path) => mscRequired.test(path),
+  uniqueGroup: (path, file) => (path === "metadata.initial_data_id" ? file : undefined),
+  count: (documents) => ({ turns: turnsOfRows(Object.values(documents).flat()), questions: 0 }),
+};
+
+const selfInstructFile = "msc_self_instruct.jsonl";
+const selfInstructRequired = new RegExp(`^(${dialogueFields}|self_instruct|self_instruct\\.[AB])$`);
+
+const selfInstruct: Subject = {
+  files: { [selfInstructFile]: mini("msc-self-instruct-mini.jsonl") },
+  format: "json-lines",
+  parse: (files) =>
+    datasetOf(
+      readSelfInstruct(bytesOf(files, selfInstructFile), {
+        name: "msc-self-instruct-mini",
+        source: selfInstructFile,
+      }),
+    ),
+  unreadKeys: [
+    ...unreadInDialogues,
+    "metadata",
+    "personas",
+    "init_personas",
+    "personas_update1",
+    "personas_update2",
+  ],
+  formatKeys: new RegExp(
+    `^(${dialogueKeys}|personas_update[12]|self_instruct|[AB]|summary_speaker_[12])$`,
+  ),
+  isRequired: (path) => selfInstructRequired.test(path),
+  // Conversations are told apart by their lines.
+  uniqueGroup: () => undefined,
+  count: (documents) => {
+    const rows = documents[selfInstructFile] ?? [];
+    return { turns: turnsOfRows(rows), questions: rows.length };
+  },
+};
+
 /** Every registered data set and the format that it is in: a new one adds its line here. */
 const subjects = {
   locomo,
@@ -129,6 +248,14 @@ const subjects = {
   "locomo-mini": locomo,
   jsonl,
   "jsonl-mini": jsonl,
+  "longmemeval-oracle": longMemEval,
+  "longmemeval-s": longMemEval,
+  "longmemeval-m": longMemEval,
+  "longmemeval-mini": longMemEval,
+  msc,
+  "msc-mini": msc,
+  "msc-self-instruct": selfInstruct,
+  "msc-self-instruct-mini": selfInstruct,
 } as const satisfies Readonly<Record<DatasetName, Subject>>;
 
 const mutantsOfEach = 500;
@@ -210,9 +337,9 @@ type Outcome =
   | { readonly status: "read"; readonly dataset: Dataset }
   | { readonly status: "failed"; readonly error: unknown };
 
-function attempt(subject: Subject, files: Files): Outcome {
+async function attempt(subject: Subject, files: Files): Promise<Outcome> {
   try {
-    return { status: "read", dataset: subject.parse(files) };
+    return { status: "read", dataset: await subject.parse(files) };
   } catch (error) {
     return { status: "failed", error };
   }
@@ -224,8 +351,8 @@ interface Original {
   readonly lost: readonly string[];
 }
 
-function originalOf(subject: Subject): Original {
-  const dataset = subject.parse(subject.files);
+async function originalOf(subject: Subject): Promise<Original> {
+  const dataset = await subject.parse(subject.files);
   return {
     canonical: JSON.stringify(canonical(dataset)),
     lost: lostContent(subject, subject.files, dataset),
@@ -266,12 +393,12 @@ describe.each([...groupBy(Object.entries(subjects), ([, subject]) => subject)])(
   (subject, names) => {
     const label = names.map(([name]) => name).join(", ");
 
-    it(`are read as before, refused by name or told in notes: ${mutantsOfEach} mutants of ${label}`, () => {
-      const original = originalOf(subject);
+    it(`are read as before, refused by name or told in notes: ${mutantsOfEach} mutants of ${label}`, async () => {
+      const original = await originalOf(subject);
       const complaints: string[] = [];
       const counts = new Map<string, number>();
       for (const mutant of makeMutants(subject, mutantsOfEach)) {
-        const outcome = attempt(subject, mutant.files);
+        const outcome = await attempt(subject, mutant.files);
         const text = complaint(subject, original, mutant, outcome);
         if (text !== undefined) complaints.push(`${mutant.description}: ${text}`);
         const group = `${mutant.kind} ${outcome.status}`;
@@ -285,13 +412,15 @@ describe.each([...groupBy(Object.entries(subjects), ([, subject]) => subject)])(
   },
 );
 
-it("would find content that a parser loses", () => {
+it("would find content that a parser loses", async () => {
   const { files } = jsonl;
   const mutant: Mutant = { description: "", files, file: "", kind: "unknown", changesField: false };
-  const dataset = jsonl.parse(files);
+  const dataset = await jsonl.parse(files);
   const less = { ...dataset, questions: dataset.questions.slice(1) };
-  expect(complaint(jsonl, originalOf(jsonl), mutant, { status: "read", dataset })).toBeUndefined();
-  expect(complaint(jsonl, originalOf(jsonl), mutant, { status: "read", dataset: less })).toBe(
+  expect(
+    complaint(jsonl, await originalOf(jsonl), mutant, { status: "read", dataset }),
+  ).toBeUndefined();
+  expect(complaint(jsonl, await originalOf(jsonl), mutant, { status: "read", dataset: less })).toBe(
     'lost ["Where did Lena\'s pottery class meet in March?","21 questions"]',
   );
 });

@@ -364,10 +364,14 @@ const mutations: Readonly<Record<string, Mutation>> = {
       ),
       ({ group }) => group,
     );
-    const group = pick(
-      bench.random,
-      [...groups.values()].filter((members) => members.length > 1),
-    );
+    const candidates = [...groups.values()].filter((members) => members.length > 1);
+    // A format without ids.
+    if (candidates.length === 0) {
+      const { files } = bench.options;
+      const [file = ""] = Object.keys(files);
+      return { detail: "nothing", files, file, kind: "harmless", changesField: false };
+    }
+    const group = pick(bench.random, candidates);
     const first = pick(bench.random, group);
     const second = pick(
       bench.random,

@@ -14,8 +14,7 @@ export interface RawRecord {
 export class JsonArrayError extends DataFormatError {
   /** The record that is broken, or would come next. */
   readonly recordIndex: number;
-  /** Where the record begins; without one, where the fault is. */
-  readonly byteOffset: number;
+  /** With the byte at which the record begins or, where there is none, the fault is. */
   readonly problem: string;
   readonly fix: string;
   constructor(options: {
@@ -25,10 +24,10 @@ export class JsonArrayError extends DataFormatError {
     readonly problem: string;
     readonly fix: string;
   }) {
-    super({ ...options, path: `record ${options.recordIndex} (byte ${options.byteOffset})` });
+    const problem = `${options.problem} (at byte ${options.byteOffset})`;
+    super({ ...options, path: String(options.recordIndex), problem });
     this.recordIndex = options.recordIndex;
-    this.byteOffset = options.byteOffset;
-    this.problem = options.problem;
+    this.problem = problem;
     this.fix = options.fix;
   }
 }

@@ -16,6 +16,7 @@ function define(release: LongMemEvalRelease) {
     name: release.name,
     file: await findFile(wanted, options),
     release: release.file,
+    findFlaws: false,
   });
   return {
     description: release.description,

@@ -110,13 +110,13 @@ describe("readLongMemEval", () => {
       "cut off inside a record",
       (text: string) => text.slice(0, text.length - 30),
       2,
-      new RegExp(`record 2 \\(byte ${lastRecord}\\): the file ends inside this record`),
+      new RegExp(`at 2: the file ends inside this record \\(at byte ${lastRecord}\\)`),
     ],
     [
       "cut off behind a record",
       (text: string) => text.slice(0, text.lastIndexOf(", {")),
       2,
-      /record 2 \(byte \d+\): the file ends before its list does/,
+      /at 2: the file ends before its list does \(at byte \d+\)/,
     ],
     [
       "followed by something",
@@ -162,6 +162,14 @@ describe("readLongMemEval", () => {
       const byte = Buffer.byteLength(JSON.stringify(first)) + 3;
       expect(String(error)).toContain(`(in the record at byte ${byte})`);
     }
+  });
+
+  it("refuses a number that JavaScript cannot hold instead of reading it as null", async () => {
+    await writeFile(
+      file,
+      JSON.stringify([recordOf("q1", { answer: 5 })]).replace(":5,", ":1e999,"),
+    );
+    expect(String((await collect()).error)).toMatch(/at 0\.answer: /);
   });
 
   it("stops at bytes that are no UTF-8", async () => {
@@ -246,7 +254,7 @@ describe("verifyLongMemEval", () => {
       {
         field: "1",
         problem: expect.stringMatching(
-          /^is no object: it begins with "5" \(at byte \d+; nothing after it could be read\)$/,
+          /^is no object: it begins with "5" \(at byte \d+\); nothing after it could be read$/,
         ),
       },
     ]);

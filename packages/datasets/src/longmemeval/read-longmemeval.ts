@@ -1,9 +1,7 @@
-import { Buffer, isAscii, isUtf8 } from "node:buffer";
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { ConfigError, type Dataset, DataFormatError, parseJson } from "@memory-r1/spec";
-import { z } from "zod";
+import { ConfigError, type Dataset, DataFormatError } from "@memory-r1/spec";
 import type { DatasetFault, DatasetFile, DatasetPart } from "../dataset-definition.ts";
 import { faultError, faultsOfIssues } from "../files/faults.ts";
 import { type JsonReading, readJson } from "../files/read-json.ts";
@@ -17,6 +15,13 @@ export interface LongMemEvalSource {
   readonly file: string;
   /** The release that the file must be; absent: any file in the schema. */
   readonly release?: DatasetFile;
+  /**
+   * False: without the search for what JSON.parse passes over (see readJson), which takes as long as all the rest. For files
+   * that a checksum tells from any other.
+   */
+  readonly findFlaws?: boolean;
+  /** Gives the bytes of the file; default: from the disk. */
+  readonly open?: (file: string) => AsyncIterable<Uint8Array>;
 }
 
 /** What is known of a file when it has been read to its end. */
@@ -45,28 +50,34 @@ export async function* readLongMemEval(
   source: LongMemEvalSource,
 ): AsyncGenerator<Required<DatasetPart>, LongMemEvalSummary, undefined> {
   const { file, release } = source;
-  const sizeBytes = await sizeOf(file);
-  if (release?.sizeBytes !== undefined && sizeBytes !== release.sizeBytes) {
-    throw new DataFormatError({
-      source: file,
-      path: "",
-      problem:
-        sizeBytes < release.sizeBytes
-          ? `the file is cut off or another one (${sizeBytes} of ${release.sizeBytes} bytes)`
-          : `the file is another one (${sizeBytes} instead of ${release.sizeBytes} bytes)`,
-      fix: getOfficial(release),
-    });
+  if (release?.sizeBytes !== undefined) {
+    const sizeBytes = await sizeOf(file);
+    if (sizeBytes !== release.sizeBytes)
+      throw wrongSize(file, sizeBytes, release.sizeBytes, release);
   }
-  const hash = createHash("sha256");
+  const tally = createTally();
   let records = 0;
-  for await (const reading of readRecords(file, hash, parseQuickly)) {
+  for await (const reading of readRecords(source, tally)) {
     if (reading.status === "faulty") throw faultError(reading.faults);
     records += 1;
     yield reading.part;
   }
-  const sha256 = hash.digest("hex");
-  if (release !== undefined) requireRelease({ file, sha256, sizeBytes }, release);
-  return { sha256, records };
+  const found = { file, ...tally.result() };
+  if (release !== undefined) requireRelease(found, release);
+  return { sha256: found.sha256, records };
+}
+
+function wrongSize(
+  file: string,
+  found: number,
+  expected: number,
+  release: DatasetFile,
+): DataFormatError {
+  const problem =
+    found < expected
+      ? `the file is cut off or another one (${found} of ${expected} bytes)`
+      : `the file is another one (${found} instead of ${expected} bytes)`;
+  return new DataFormatError({ source: file, path: "", problem, fix: getOfficial(release) });
 }
 
 /** The whole file in memory. @throws as readLongMemEval */
@@ -95,79 +106,79 @@ export async function loadLongMemEval(
 }
 
 /** Every fault of a file: of each record, of the list, and the checksum. @throws ConfigError where it cannot be read */
-export async function verifyLongMemEval({
-  file,
-  release,
-}: LongMemEvalSource): Promise<readonly DatasetFault[]> {
+export async function verifyLongMemEval(
+  source: Omit<LongMemEvalSource, "findFlaws">,
+): Promise<readonly DatasetFault[]> {
+  const { file, release } = source;
   const faults: DatasetFault[] = [];
-  const hash = createHash("sha256");
+  const tally = createTally();
   try {
-    for await (const reading of readRecords(file, hash, readJson)) {
+    for await (const reading of readRecords({ ...source, findFlaws: true }, tally)) {
       if (reading.status === "faulty") faults.push(...reading.faults);
     }
   } catch (error) {
     if (!(error instanceof JsonArrayError)) throw error;
-    const { recordIndex, byteOffset, problem, fix } = error;
-    // What comes after it was not read, so there is no checksum.
-    return [
-      ...faults,
-      {
-        file,
-        field: String(recordIndex),
-        value: "",
-        problem: `${problem} (at byte ${byteOffset}; nothing after it could be read)`,
-        fix,
-      },
-    ];
+    const { recordIndex, problem, fix } = error;
+    // There is no checksum either.
+    const unread = `${problem}; nothing after it could be read`;
+    return [...faults, { file, field: String(recordIndex), value: "", problem: unread, fix }];
   }
   if (release === undefined) return faults;
-  const found = { file, sha256: hash.digest("hex"), sizeBytes: await sizeOf(file) };
+  const found = { file, ...tally.result() };
   const wrongFile = releaseFault(found, release);
   return wrongFile === undefined ? faults : [wrongFile, ...faults];
 }
 
+/** Takes the measure of bytes while they are read. */
+interface Tally {
+  add(bytes: Uint8Array): void;
+  /** Of all bytes; may be asked once. */
+  result(): { readonly sha256: string; readonly sizeBytes: number };
+}
+
+function createTally(): Tally {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  return {
+    add: (bytes) => {
+      hash.update(bytes);
+      sizeBytes += bytes.length;
+    },
+    result: () => ({ sha256: hash.digest("hex"), sizeBytes }),
+  };
+}
+
 /** All records, faulty ones included. @throws ConfigError or JsonArrayError */
 async function* readRecords(
-  file: string,
-  hash: Hash,
-  parse: typeof readJson,
+  { file, findFlaws = true, open = openFile }: LongMemEvalSource,
+  tally: Tally,
 ): AsyncGenerator<RecordReading> {
   /** Question id to the record that has it. */
   const indices = new Map<string, number>();
-  for await (const raw of splitJsonArray(hashedBytes(file, hash), { source: file })) {
-    yield readRecord(raw, parse(raw.bytes, { file }), indices, file);
+  const chunks = tallied(open(file), tally);
+  for await (const raw of splitJsonArray(chunks, { source: file })) {
+    yield readRecord(raw, readJson(raw.bytes, { file }, { findFlaws }), indices, file);
   }
 }
 
-const anything = z.unknown();
-
-/**
- * As readJson, without the search for what JSON.parse passes over, which takes as long as all the rest: that is done once
- * by `verify`, and the checksum tells whether a file is the one that was looked through.
- */
-function parseQuickly(bytes: Uint8Array, place: { readonly file: string }): JsonReading {
-  if (!isUtf8(bytes)) return readJson(bytes, place);
-  // Python writes ASCII, which is copied instead of decoded.
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(
-    isAscii(bytes) ? "latin1" : "utf8",
-  );
-  try {
-    return { status: "read", value: parseJson(text, anything, place.file) };
-  } catch (error) {
-    if (error instanceof DataFormatError) return readJson(bytes, place);
-    throw error;
-  }
-}
-
-async function* hashedBytes(file: string, hash: Hash): AsyncGenerator<Uint8Array> {
+async function* openFile(file: string): AsyncGenerator<Uint8Array> {
   try {
     for await (const bytes of createReadStream(file, { highWaterMark: pieceBytes })) {
       if (!(bytes instanceof Uint8Array)) throw new TypeError("a stream of a file gives bytes");
-      hash.update(bytes);
       yield bytes;
     }
   } catch (cause) {
     throw unreadable(file, cause);
+  }
+}
+
+async function* tallied(
+  chunks: AsyncIterable<Uint8Array>,
+  tally: Tally,
+): AsyncGenerator<Uint8Array> {
+  for await (const bytes of chunks) {
+    tally.add(bytes);
+    yield bytes;
   }
 }
 

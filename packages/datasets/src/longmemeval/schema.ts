@@ -5,7 +5,7 @@ export const longMemEvalTurnSchema = z.looseObject({
   role: z.enum(["user", "assistant"]),
   content: z.string(),
   // Marks evidence where it is true. Whatever else stands here is noted, see `parseLongMemEvalRecord`.
-  has_answer: z.unknown().optional(),
+  has_answer: z.json().optional(),
 });
 
 /**
@@ -17,7 +17,7 @@ export const longMemEvalRecordSchema = z
     question_id: z.string().min(1),
     question_type: z.enum(longMemEvalTypes),
     question: z.string().min(1),
-    answer: z.unknown().optional(),
+    answer: z.json().optional(),
     question_date: z.string().min(1),
     haystack_session_ids: z.array(z.string().min(1)),
     haystack_dates: z.array(z.string().min(1)),

@@ -1,5 +1,12 @@
 import type { Conversation, ExtractedFact, Session, Turn } from "@memory-r1/spec";
-import type { PreviousDialog, SaidTurn } from "./schema.ts";
+import { unknownKeys } from "../unknown-keys.ts";
+import {
+  type PreviousDialog,
+  previousDialogSchema,
+  previousTurnSchema,
+  type SaidTurn,
+  saidTurnSchema,
+} from "./schema.ts";
 import { currentSessionDateText, gapHours, parseTimeBack } from "./time-back.ts";
 
 /** In the order in which they speak: every session is begun by the first. */
@@ -12,23 +19,30 @@ export type FactLists = readonly [readonly string[], readonly string[]];
 export interface DialogueCounts {
   /** Turns that have a worker's number instead of `Speaker 1`. */
   readonly workerTurns: number;
-  readonly poorTurns: number;
+  /** Ratings of turns: `poor`, as far as is known. */
+  readonly ratings: readonly string[];
   /** Sessions before the last with an odd number of turns. */
   readonly oddSessions: number;
 }
 
 /** The counts of many conversations in words, those above 0. */
 export function describeCounts(all: readonly DialogueCounts[]): string[] {
-  const sum = (key: keyof DialogueCounts): number =>
-    all.reduce((total, counts) => total + counts[key], 0);
-  const counted = [
-    ["turns with a worker's number for a speaker, read as Speaker 1", sum("workerTurns")],
-    ['turns rated "poor", kept', sum("poorTurns")],
+  const sum = (countOf: (counts: DialogueCounts) => number): number =>
+    all.reduce((total, counts) => total + countOf(counts), 0);
+  const counted: [string, number][] = [
+    [
+      "turns with a worker's number for a speaker, read as Speaker 1",
+      sum(({ workerTurns }) => workerTurns),
+    ],
+    ...[...new Set(all.flatMap(({ ratings }) => ratings))].map((rating): [string, number] => [
+      `turns rated ${JSON.stringify(rating)}, kept`,
+      sum(({ ratings }) => ratings.filter((one) => one === rating).length),
+    ]),
     [
       "earlier sessions with an odd number of turns, after which Speaker 1 begins all the same",
-      sum("oddSessions"),
+      sum(({ oddSessions }) => oddSessions),
     ],
-  ] as const;
+  ];
   return counted.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${count}`]));
 }
 
@@ -64,9 +78,8 @@ export function parseDialogues(options: {
     const turns = one.dialog.map(({ text }, turnIndex) =>
       turnOf(index, turnIndex, speakerAt(turnIndex), text),
     );
-    if (!isSumOfGaps(one, previousDialogs.slice(index))) {
-      notes.push(`session_${index + 1}: time_back "${one.time_back}" is not the sum of the gaps`);
-    }
+    const doubt = doubtTime(one, previousDialogs.slice(index));
+    if (doubt !== undefined) notes.push(`session_${index + 1}: ${doubt}`);
     // A text without days begins with a space.
     return session(index, one.time_back.trim(), turns);
   });
@@ -88,7 +101,7 @@ export function parseDialogues(options: {
     },
     counts: {
       workerTurns: dialog.filter(({ id }) => /^\d+$/.test(id)).length,
-      poorTurns: dialog.filter(({ rating }) => rating === "poor").length,
+      ratings: dialog.flatMap(({ rating }) => (rating === undefined ? [] : [rating])),
       oddSessions: previousDialogs.filter((one) => one.dialog.length % 2 === 1).length,
     },
     notes,
@@ -115,13 +128,35 @@ function factsOf(conversationId: string, index: number, lists: FactLists): Extra
   );
 }
 
-/** Whether a time is that of all the gaps up to the last session. Times that cannot be counted in hours are let pass. */
-function isSumOfGaps(
-  { time_back: timeBack }: EarlierDialog,
-  following: readonly EarlierDialog[],
-): boolean {
+/** What is odd in a session's time: it should be that of all the gaps up to the last session. */
+function doubtTime(dialog: EarlierDialog, following: readonly EarlierDialog[]): string | undefined {
+  const { time_back: timeBack, time_num: count, time_unit: unit } = dialog;
+  if (gapHours(dialog) === undefined) return `the gap "${count} ${unit}" is not counted`;
   const hours = parseTimeBack(timeBack);
+  if (hours === undefined) return `time_back "${timeBack}" is not read as a time`;
   const gaps = following.map(gapHours);
-  if (hours === undefined || gaps.includes(undefined)) return true;
-  return hours === gaps.reduce<number>((sum, gap) => sum + (gap ?? 0), 0);
+  // Said of the session that has the odd gap.
+  if (gaps.includes(undefined)) return undefined;
+  const sum = gaps.reduce<number>((total, gap) => total + (gap ?? 0), 0);
+  return hours === sum
+    ? undefined
+    : `time_back "${timeBack}" is not the sum of the gaps (${sum} hours)`;
+}
+
+/** Notes on keys that are not read, of the parts that both formats have. */
+export function noteUnknownKeys(row: {
+  readonly dialog: readonly SaidTurn[];
+  readonly previous_dialogs: readonly EarlierDialog[];
+}): string[] {
+  return [
+    ...row.dialog.flatMap((turn) => unknownKeys(turn, saidTurnSchema)),
+    ...row.previous_dialogs.flatMap((dialog) => [
+      ...unknownKeys(dialog, previousDialogSchema),
+      ...dialog.dialog.flatMap((turn) => unknownKeys(turn, previousTurnSchema)),
+    ]),
+  ].map(noteUnknownKey);
+}
+
+export function noteUnknownKey(key: string): string {
+  return `unknown key "${key}" is not read`;
 }

@@ -5,15 +5,14 @@ import type { DatasetFault } from "../dataset-definition.ts";
 import type { DatasetReading } from "../dataset-reading.ts";
 import { readJsonLines } from "../files/read-json-lines.ts";
 import { unknownKeys } from "../unknown-keys.ts";
-import { describeCounts, type DialogueCounts, parseDialogues } from "./dialogues.ts";
 import {
-  metadataSchema,
-  type MscRow,
-  mscRowSchema,
-  previousDialogSchema,
-  previousTurnSchema,
-  saidTurnSchema,
-} from "./schema.ts";
+  describeCounts,
+  type DialogueCounts,
+  noteUnknownKey,
+  noteUnknownKeys,
+  parseDialogues,
+} from "./dialogues.ts";
+import { metadataSchema, mscRowSchema } from "./schema.ts";
 
 /** ParlAI's names of the parts. */
 export const mscParts = {
@@ -92,7 +91,7 @@ function readRows(file: MscFile): FileReading {
       file: file.path,
       field: "",
       value: "",
-      problem: "the file is empty",
+      problem: "holds no row",
       fix: "get the file again",
     });
   }
@@ -130,24 +129,17 @@ function readRows(file: MscFile): FileReading {
     });
     allCounts.push(counts);
     for (const note of dialogueNotes) notes.add(`${conversation.id}: ${note}`);
-    for (const note of unknownKeysOf(row)) notes.add(`${stem}: ${note}`);
+    const unknown = [
+      ...unknownKeys(row, mscRowSchema),
+      ...unknownKeys(row.metadata, metadataSchema),
+    ];
+    for (const note of [...unknown.map(noteUnknownKey), ...noteUnknownKeys(row)]) {
+      notes.add(`${stem}: ${note}`);
+    }
     conversations.push(conversation);
   }
   for (const note of describeCounts(allCounts)) notes.add(`${stem}: ${note}`);
   return { conversations, faults, notes: [...notes] };
-}
-
-function unknownKeysOf(row: MscRow): string[] {
-  const note = (key: string): string => `unknown key "${key}" is not read`;
-  return [
-    ...unknownKeys(row, mscRowSchema),
-    ...unknownKeys(row.metadata, metadataSchema),
-    ...row.dialog.flatMap((turn) => unknownKeys(turn, saidTurnSchema)),
-    ...row.previous_dialogs.flatMap((dialog) => [
-      ...unknownKeys(dialog, previousDialogSchema),
-      ...dialog.dialog.flatMap((turn) => unknownKeys(turn, previousTurnSchema)),
-    ]),
-  ].map(note);
 }
 
 /** Session and part of a file's name in ParlAI's forms; undefined for other files. */

@@ -91,7 +91,12 @@ describe("readSelfInstruct", () => {
         metadata: "gone",
         previous_dialogs: row.previous_dialogs.map(({ personas: _, ...dialog }) => dialog),
       },
-      { ...row, summary_speaker_1: [["a"], ["b"], ["c"], ["d"]], mood: "good" },
+      {
+        ...row,
+        summary_speaker_1: [["a"], ["b"], ["c"], ["d"]],
+        summary_speaker_2: [[7, "I am quiet."], "I left."],
+        self_instruct: { ...row.self_instruct, mood: "good" },
+      },
     );
     expect(faults).toEqual([]);
     const factsOf = (index: number): string[] =>
@@ -102,9 +107,11 @@ describe("readSelfInstruct", () => {
     expect(factsOf(1)).toEqual(["a", "I am quiet.", "b", "c"]);
     expect(dataset.notes).toEqual(
       expect.arrayContaining([
-        "dmr-1: summary_speaker_1 is no list of lists of facts: there are no facts about Speaker 1",
-        "dmr-1: summary_speaker_2 is no list of lists of facts: there are no facts about Speaker 2",
-        "dmr-2: summary_speaker_1 has facts of 4 sessions, and there are 3: those beyond are not read",
+        'dmr-1: summary_speaker_1 is no list of lists of facts and is not read: "one text"',
+        "dmr-1: summary_speaker_2 is no list of lists of facts and is not read: null",
+        'dmr-2: summary_speaker_1.3 is no list for a session that there is and is not read: ["d"]',
+        "dmr-2: summary_speaker_2.0.0 is no text and is not read: 7",
+        'dmr-2: summary_speaker_2.1 is no list of facts and is not read: "I left."',
         'unknown key "mood" is not read',
       ]),
     );
@@ -126,6 +133,6 @@ describe("readSelfInstruct", () => {
       [4, "previous_dialogs.0.time_back", "is missing"],
     ]);
     expect(dataset.conversations.map(({ id }) => id)).toEqual(["dmr-2"]);
-    expect(read().faults).toMatchObject([{ problem: "the file is empty" }]);
+    expect(read().faults).toMatchObject([{ problem: "holds no row" }]);
   });
 });

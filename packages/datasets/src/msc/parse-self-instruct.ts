@@ -1,16 +1,18 @@
 import { createHash } from "node:crypto";
 import type { Conversation, Dataset, Question, QuestionCategory } from "@memory-r1/spec";
 import type { DatasetReading } from "../dataset-reading.ts";
+import { describeValue } from "../files/faults.ts";
 import { readJsonLines } from "../files/read-json-lines.ts";
 import { unknownKeys } from "../unknown-keys.ts";
 import {
   describeCounts,
   type DialogueCounts,
   type FactLists,
-  mscSpeakers,
+  noteUnknownKey,
+  noteUnknownKeys,
   parseDialogues,
 } from "./dialogues.ts";
-import { type SelfInstructRow, selfInstructRowSchema, summariesSchema } from "./schema.ts";
+import { type SelfInstructRow, selfInstructRowSchema, selfInstructSchema } from "./schema.ts";
 
 /** The one category: MemGPT's task of deep memory retrieval. */
 const category: QuestionCategory = {
@@ -36,7 +38,7 @@ export function readSelfInstruct(
   const faults = [...lineFaults];
   if (lines.length === 0 && faults.length === 0) {
     const fix = "get the file again";
-    faults.push({ file: source, field: "", value: "", problem: "the file is empty", fix });
+    faults.push({ file: source, field: "", value: "", problem: "holds no row", fix });
   }
   const notes = new Set<string>();
   const conversations: Conversation[] = [];
@@ -44,9 +46,11 @@ export function readSelfInstruct(
   const allCounts: DialogueCounts[] = [];
   for (const { place, value: row } of lines) {
     const id = `dmr-${place.line}`;
-    for (const key of unknownKeys(row, selfInstructRowSchema)) {
-      notes.add(`unknown key "${key}" is not read`);
-    }
+    const unknown = [
+      ...unknownKeys(row, selfInstructRowSchema),
+      ...unknownKeys(row.self_instruct, selfInstructSchema),
+    ];
+    for (const note of [...unknown.map(noteUnknownKey), ...noteUnknownKeys(row)]) notes.add(note);
     const {
       conversation,
       counts,
@@ -79,23 +83,38 @@ export function readSelfInstruct(
 /** For each session the facts about both speakers, as far as the row has them in the described form. */
 function parseFacts(row: SelfInstructRow, note: (text: string) => void): FactLists[] {
   const sessions = row.previous_dialogs.length + 1;
-  const [first, second] = mscSpeakers.map((speaker, index): readonly (readonly string[])[] => {
-    const key = index === 0 ? "summary_speaker_1" : "summary_speaker_2";
-    const result = summariesSchema.safeParse(row[key]);
-    if (!result.success) {
-      note(`${key} is no list of lists of facts: there are no facts about ${speaker}`);
+  const first = parseSummaries(row.summary_speaker_1, "summary_speaker_1", sessions, note);
+  const second = parseSummaries(row.summary_speaker_2, "summary_speaker_2", sessions, note);
+  return Array.from({ length: sessions }, (_, index) => [first[index] ?? [], second[index] ?? []]);
+}
+
+/** A list of facts for each session; whatever is none is noted. */
+function parseSummaries(
+  value: unknown,
+  key: string,
+  sessions: number,
+  note: (text: string) => void,
+): string[][] {
+  const reject = (place: string, found: unknown, what: string): void =>
+    note(`${place} is no ${what} and is not read: ${describeValue(found) || "missing"}`);
+  if (!Array.isArray(value)) {
+    reject(key, value, "list of lists of facts");
+    return [];
+  }
+  return value.map((list: unknown, session): string[] => {
+    const place = `${key}.${session}`;
+    if (session >= sessions || !Array.isArray(list)) {
+      reject(
+        place,
+        list,
+        session < sessions ? "list of facts" : "list for a session that there is",
+      );
       return [];
     }
-    const lists = result.data;
-    if (lists.length > sessions) {
-      note(
-        `${key} has facts of ${lists.length} sessions, and there are ${sessions}: those beyond are not read`,
-      );
-    }
-    return lists;
+    return list.flatMap((fact: unknown, index): string[] => {
+      if (typeof fact === "string") return [fact];
+      reject(`${place}.${index}`, fact, "text");
+      return [];
+    });
   });
-  return Array.from({ length: sessions }, (_, index) => [
-    first?.[index] ?? [],
-    second?.[index] ?? [],
-  ]);
 }

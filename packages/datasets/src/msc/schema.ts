@@ -64,24 +64,24 @@ export const mscRowSchema = z
   });
 export type MscRow = z.infer<typeof mscRowSchema>;
 
+/** B asks A for something that A said in an earlier session; A's reply is the gold answer. */
+export const selfInstructSchema = z.looseObject({ B: z.string().min(1), A: z.string().min(1) });
+
 /**
  * A line of MSC-Self-Instruct. Its keys are known second-hand: what is not needed for the task may have any form, which is noted
  * where it differs from the described one.
  */
 export const selfInstructRowSchema = z.looseObject({
   dialog: dialogSchema,
-  previous_dialogs: z.array(previousDialogSchema.extend({ personas: z.unknown().optional() })),
-  metadata: z.unknown().optional(),
-  personas: z.unknown().optional(),
-  init_personas: z.unknown().optional(),
-  personas_update1: z.unknown().optional(),
-  personas_update2: z.unknown().optional(),
-  /** B asks A for something that A said in an earlier session; A's reply is the gold answer. */
-  self_instruct: z.looseObject({ B: z.string().min(1), A: z.string().min(1) }),
-  /** For each session the facts that it told of the speaker, see `parseSummaries`. */
-  summary_speaker_1: z.unknown().optional(),
-  summary_speaker_2: z.unknown().optional(),
+  previous_dialogs: z.array(previousDialogSchema.extend({ personas: z.json().optional() })),
+  metadata: z.json().optional(),
+  personas: z.json().optional(),
+  init_personas: z.json().optional(),
+  personas_update1: z.json().optional(),
+  personas_update2: z.json().optional(),
+  self_instruct: selfInstructSchema,
+  /** For each session the facts that it told of the speaker, see `parseFacts`. */
+  summary_speaker_1: z.json().optional(),
+  summary_speaker_2: z.json().optional(),
 });
 export type SelfInstructRow = z.infer<typeof selfInstructRowSchema>;
-
-export const summariesSchema = z.array(z.array(z.string()));
