@@ -10,7 +10,7 @@ import {
 import { currentSessionDateText, gapHours, parseTimeBack } from "./time-back.ts";
 
 /** In the order in which they speak: every session is begun by the first. */
-export const mscSpeakers = ["Speaker 1", "Speaker 2"] as const;
+const mscSpeakers = ["Speaker 1", "Speaker 2"] as const;
 
 /** Facts of one session, Speaker 1's first. */
 export type FactLists = readonly [readonly string[], readonly string[]];

@@ -173,7 +173,7 @@ describe("readMsc", () => {
   });
 
   it("finds every fault of every line in one pass", () => {
-    const { personas: _, ...withoutPersonas } = row;
+    const withoutPersonas = { ...row, personas: undefined };
     const { faults, dataset } = read(
       row,
       '{"personas": [',

@@ -89,7 +89,7 @@ describe("readSelfInstruct", () => {
         personas: 5,
         init_personas: null,
         metadata: "gone",
-        previous_dialogs: row.previous_dialogs.map(({ personas: _, ...dialog }) => dialog),
+        previous_dialogs: row.previous_dialogs.map((dialog) => ({ ...dialog, personas: undefined })),
       },
       {
         ...row,
@@ -118,7 +118,7 @@ describe("readSelfInstruct", () => {
   });
 
   it("finds every fault of every line in one pass, and counts conversations by line", () => {
-    const { self_instruct: _, ...withoutQuestion } = row;
+    const withoutQuestion = { ...row, self_instruct: undefined };
     const { dataset, faults } = read(
       withoutQuestion,
       row,

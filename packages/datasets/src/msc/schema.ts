@@ -62,7 +62,6 @@ export const mscRowSchema = z
       message: `holds ${found} sessions where metadata.session_id says ${expected}`,
     });
   });
-export type MscRow = z.infer<typeof mscRowSchema>;
 
 /** B asks A for something that A said in an earlier session; A's reply is the gold answer. */
 export const selfInstructSchema = z.looseObject({ B: z.string().min(1), A: z.string().min(1) });
