@@ -16,6 +16,8 @@ export interface DatasetFile {
 export interface DatasetPart {
   readonly conversation: Conversation;
   readonly questions: readonly Question[];
+  /** What was found odd in this part of the file, in words; see `Dataset.notes`. */
+  readonly notes?: readonly string[];
 }
 
 /** Something wrong in a file, with all that its owner needs to mend it. */
