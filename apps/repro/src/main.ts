@@ -81,12 +81,11 @@ async function main(): Promise<number> {
               python: environment.pythonPath,
               cacheDirectory: environment.cacheDirectory,
             }),
-          findLocomo: async () =>
-            (await import("@memory-r1/datasets")).findLocomo({
-              dataDirectory: environment.dataDirectory,
-              cacheDirectory: environment.cacheDirectory,
-              download: false,
-            }),
+          findLocomo: async () => {
+            const { findFile, locomoFile } = await import("@memory-r1/datasets");
+            const { dataDirectory, cacheDirectory } = environment;
+            return findFile(locomoFile, { dataDirectory, cacheDirectory, download: false });
+          },
         }),
       ),
     },

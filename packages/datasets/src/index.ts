@@ -1,5 +1,7 @@
 export * from "./dataset-definition.ts";
+export * from "./dataset-parts.ts";
 export * from "./dataset-reading.ts";
+export * from "./dataset-statistics.ts";
 export type { DownloadProgress } from "./files/download-file.ts";
 export * from "./files/faults.ts";
 export * from "./files/find-file.ts";

@@ -47,8 +47,18 @@ const countedLocomo = z.array(
   z.object({ conversation: z.record(z.string(), z.unknown()), qa: z.array(z.unknown()) }),
 );
 
+const samples = z.array(z.unknown());
+/** The mini set and a conversation with every oddity of the official file, as one file. */
+const locomoBytes = Buffer.from(
+  JSON.stringify(
+    [mini("locomo-mini.json"), mini("../src/locomo/__fixtures__/quirks.json")].flatMap((bytes) =>
+      parseJson(new TextDecoder().decode(bytes), samples, "locomo10.json"),
+    ),
+  ),
+);
+
 const locomo: Subject = {
-  files: { "locomo10.json": mini("locomo-mini.json") },
+  files: { "locomo10.json": locomoBytes },
   format: "json",
   parse: (files) =>
     parseLocomo(bytesOf(files, "locomo10.json"), { name: "locomo-mini", source: "locomo10.json" }),

@@ -55,7 +55,7 @@ export function splitDataset(dataset: Dataset, splitName?: string): DatasetSplit
   if (split === undefined) {
     throw new ConfigError(
       names.length === 0
-        ? `The data set ${dataset.name} has no split: it can be evaluated on, but not trained on.`
+        ? `The data set ${dataset.name} has no split: it can be evaluated on (without training stages), but not trained on.`
         : `The data set ${dataset.name} has no split "${name}". Splits: ${names.join(", ")}.`,
     );
   }
@@ -64,4 +64,11 @@ export function splitDataset(dataset: Dataset, splitName?: string): DatasetSplit
     validation: selectPart(dataset, split.validation, name),
     test: selectPart(dataset, split.test, name),
   };
+}
+
+/** All conversations as one part to test on: how a data set without a split is evaluated. */
+export function wholeAsTest(dataset: Dataset): DatasetSplit {
+  const none = selectPart(dataset, [], "");
+  const ids = dataset.conversations.map(({ id }) => id);
+  return { train: none, validation: none, test: selectPart(dataset, ids, "") };
 }

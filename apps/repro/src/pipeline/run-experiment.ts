@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
-import { datasets, isDatasetName, splitDataset } from "@memory-r1/datasets";
 import { renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
-import { ConfigError, type Dataset, parseJson, ResumeMismatchError } from "@memory-r1/spec";
+import { type Dataset, parseJson, ResumeMismatchError } from "@memory-r1/spec";
 import { z } from "zod";
-import { type Experiment, resolveExperiment } from "../experiment.ts";
+import { resolveExperiment } from "../experiment.ts";
 import type {
   ResumeExperimentOptions,
   RunContext,
@@ -14,6 +13,7 @@ import type {
 } from "../run-context.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
+import { loadDataset, splitFor } from "./load-dataset.ts";
 import { namePolicies } from "./named-policies.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
@@ -38,7 +38,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
   namePolicies(experiment);
   const dataset = await loadDataset(experiment, context);
-  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  chooseQuestions(experiment, splitFor(experiment, dataset));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
     schemaVersion: 1,
@@ -72,20 +72,6 @@ export async function resumeExperiment(options: ResumeExperimentOptions): Promis
   return carryOut(config, dataset, options.runDirectory, context);
 }
 
-function loadDataset(experiment: Experiment, context: RunContext): Promise<Dataset> {
-  const { dataset } = experiment;
-  if (!isDatasetName(dataset)) {
-    throw new ConfigError(
-      `There is no data set "${dataset}". Data sets: ${Object.keys(datasets).join(", ")}.`,
-    );
-  }
-  return datasets[dataset].load({
-    cacheDirectory: context.cacheDirectory,
-    logger: context.logger,
-    ...(context.dataDirectory === undefined ? {} : { dataDirectory: context.dataDirectory }),
-  });
-}
-
 async function carryOut(
   config: RunConfig,
   dataset: Dataset,
@@ -96,7 +82,7 @@ async function carryOut(
   const opened = await openServices({
     config,
     dataset,
-    splits: splitDataset(dataset, config.experiment.split),
+    splits: splitFor(config.experiment, dataset),
     runDirectory,
     context,
     fingerprint: fingerprintOf(config),

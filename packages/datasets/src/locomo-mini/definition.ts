@@ -2,7 +2,7 @@ import type { DatasetDefinition } from "../dataset-definition.ts";
 import { loadLocomoMini } from "./load-locomo-mini.ts";
 
 export const locomoMiniDefinition = {
-  description: "Four short invented conversations in LoCoMo's schema",
+  description: "Three short invented conversations in LoCoMo's schema",
   licence: "Apache-2.0 (part of this package)",
   homepage: "https://arxiv.org/abs/2508.19828",
   files: [],

@@ -6,10 +6,7 @@ import { parseLocomo } from "../locomo/parse-locomo.ts";
 // The same relative path holds from src/ and from dist/.
 const file = fileURLToPath(new URL("../../mini/locomo-mini.json", import.meta.url));
 
-/**
- * The embedded mini set: three short invented conversations in LoCoMo's schema, so that everything runs offline, and a
- * fourth, in no part of the split, with every oddity of the official file.
- */
+/** The embedded mini set: three short invented conversations in LoCoMo's schema, so that everything runs offline. */
 export async function loadLocomoMini(): Promise<Dataset> {
   return parseLocomo(await readFile(file), {
     name: "locomo-mini",
