@@ -89,7 +89,10 @@ describe("readSelfInstruct", () => {
         personas: 5,
         init_personas: null,
         metadata: "gone",
-        previous_dialogs: row.previous_dialogs.map((dialog) => ({ ...dialog, personas: undefined })),
+        previous_dialogs: row.previous_dialogs.map((dialog) => ({
+          ...dialog,
+          personas: undefined,
+        })),
       },
       {
         ...row,
