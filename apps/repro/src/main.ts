@@ -1,5 +1,10 @@
 import { homedir } from "node:os";
 import { runCommandLine } from "./cli.ts";
+import { createDatasetsGetHandler } from "./commands/datasets/get.ts";
+import { createDatasetsListHandler } from "./commands/datasets/list.ts";
+import { createDatasetsShowHandler } from "./commands/datasets/show.ts";
+import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
+import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
@@ -70,6 +75,13 @@ async function main(): Promise<number> {
       resume: createResumeHandler(shell, pipeline),
       report: createReportHandler(shell),
       list: createListHandler(shell, pipeline),
+      datasets: {
+        list: createDatasetsListHandler(shell),
+        get: createDatasetsGetHandler(shell),
+        verify: createDatasetsVerifyHandler(shell),
+        stats: createDatasetsStatsHandler(shell),
+        show: createDatasetsShowHandler(shell),
+      },
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({
           environment,

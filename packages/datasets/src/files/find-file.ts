@@ -117,7 +117,7 @@ export function formatSize(bytes: number): string {
 
 function howToGive(file: DatasetFile): string {
   return (
-    `Give the folder that holds ${file.name} with --data-dir or the variable MEMORY_R1_DATA_DIR, ` +
-    `or put ${file.url} there by hand.`
+    `Get it with \`repro datasets get\`, or give the folder that holds ${file.name} with --data-dir or the variable ` +
+    `MEMORY_R1_DATA_DIR. It comes from ${file.url}.`
   );
 }
