@@ -26,6 +26,11 @@ const programs = {
     module: "benchmarks/dist/speed/run.js",
     toleratesTypeErrors: false,
   },
+  "bench-speed-longmemeval": {
+    project: "benchmarks",
+    module: "benchmarks/dist/speed/run-longmemeval.js",
+    toleratesTypeErrors: false,
+  },
   "docs-check": { project: "tools", module: "tools/dist/docs-check.js", toleratesTypeErrors: true },
 };
 

@@ -21,6 +21,13 @@ async function runWords(words: readonly string[], exitCode = 0) {
     score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),
+    datasets: {
+      list: handle("datasets list"),
+      get: handle("datasets get"),
+      verify: handle("datasets verify"),
+      stats: handle("datasets stats"),
+      show: handle("datasets show"),
+    },
   };
   const code = await runCommandLine({
     words,
@@ -101,6 +108,32 @@ describe("commands and flags", () => {
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
     { words: "doctor --json", command: "doctor", request: { json: true } },
+    { words: "datasets list", command: "datasets list", request: { json: false } },
+    {
+      words: "datasets list --json --data-dir d",
+      command: "datasets list",
+      request: { json: true, dataDir: "d" },
+    },
+    {
+      words: "datasets get locomo --data-dir d",
+      command: "datasets get",
+      request: { dataset: "locomo", json: false, dataDir: "d" },
+    },
+    {
+      words: "datasets verify jsonl --data-dir d --json",
+      command: "datasets verify",
+      request: { dataset: "jsonl", json: true, dataDir: "d" },
+    },
+    {
+      words: "datasets stats locomo-mini",
+      command: "datasets stats",
+      request: { dataset: "locomo-mini", json: false },
+    },
+    {
+      words: "datasets show conv-26/qa-0 --dataset locomo",
+      command: "datasets show",
+      request: { question: "conv-26/qa-0", dataset: "locomo", json: false },
+    },
   ])("`repro $words` is $command", async ({ words, command, request }) => {
     const { code, calls, err } = await runWords(words.split(" ").filter((word) => word !== ""));
     expect({ code, calls, err }).toEqual({ code: 0, calls: [{ command, request }], err: "" });
@@ -131,6 +164,10 @@ describe("usage errors", () => {
     { words: "score --predictions p", message: "--metric" },
     { words: "report", message: "Expected at least 1 argument" },
     { words: "report a --known-issues some", message: "include|exclude|both" },
+    { words: "datasets lst", message: "did you mean `list`" },
+    { words: "datasets get", message: "Expected argument for name" },
+    { words: "datasets show", message: "Expected argument for question-id" },
+    { words: "datasets stats locomo extra", message: "Too many arguments" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
     const { code, calls, out, err } = await runWords(words.split(" "));
     expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });
@@ -150,7 +187,7 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "score", "list", "doctor"])
+    for (const command of ["run", "resume", "report", "score", "list", "datasets", "doctor"])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);

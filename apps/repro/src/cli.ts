@@ -8,6 +8,7 @@ import {
   type CommandContext,
   version,
 } from "@stricli/core";
+import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";
 import { buildReportCommand, type ReportRequest } from "./commands/report.ts";
@@ -23,6 +24,7 @@ export interface CommandHandlers {
   score(request: ScoreRequest): Promise<number>;
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
+  readonly datasets: DatasetsHandlers<number>;
 }
 
 export interface CommandLineOptions {
@@ -81,6 +83,13 @@ function buildProgram(
       report: buildReportCommand(keep((request) => handlers.report(request))),
       score: buildScoreCommand(keep((request) => handlers.score(request))),
       list: buildListCommand(keep((request) => handlers.list(request))),
+      datasets: buildDatasetsRoutes({
+        list: keep((request) => handlers.datasets.list(request)),
+        get: keep((request) => handlers.datasets.get(request)),
+        verify: keep((request) => handlers.datasets.verify(request)),
+        stats: keep((request) => handlers.datasets.stats(request)),
+        show: keep((request) => handlers.datasets.show(request)),
+      }),
       doctor: buildDoctorCommand(keep((request) => handlers.doctor(request))),
     },
     docs: {

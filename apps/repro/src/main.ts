@@ -1,6 +1,11 @@
 import { homedir } from "node:os";
 import { addAbortSignal } from "node:stream";
 import { runCommandLine } from "./cli.ts";
+import { createDatasetsGetHandler } from "./commands/datasets/get.ts";
+import { createDatasetsListHandler } from "./commands/datasets/list.ts";
+import { createDatasetsShowHandler } from "./commands/datasets/show.ts";
+import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
+import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
@@ -78,6 +83,13 @@ async function main(): Promise<number> {
       report: createReportHandler(shell, pipeline),
       score: createScoreHandler(shell),
       list: createListHandler(shell, pipeline),
+      datasets: {
+        list: createDatasetsListHandler(shell),
+        get: createDatasetsGetHandler(shell),
+        verify: createDatasetsVerifyHandler(shell),
+        stats: createDatasetsStatsHandler(shell),
+        show: createDatasetsShowHandler(shell),
+      },
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({
           environment,
@@ -89,12 +101,11 @@ async function main(): Promise<number> {
               python: environment.pythonPath,
               cacheDirectory: environment.cacheDirectory,
             }),
-          findLocomo: async () =>
-            (await import("@memory-r1/datasets")).findLocomo({
-              dataDirectory: environment.dataDirectory,
-              cacheDirectory: environment.cacheDirectory,
-              download: false,
-            }),
+          findLocomo: async () => {
+            const { findFile, locomoFile } = await import("@memory-r1/datasets");
+            const { dataDirectory, cacheDirectory } = environment;
+            return findFile(locomoFile, { dataDirectory, cacheDirectory, download: false });
+          },
         }),
       ),
     },

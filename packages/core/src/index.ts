@@ -8,6 +8,7 @@ export * from "./environments/answering.ts";
 export * from "./environments/manager-environment.ts";
 export * from "./environments/manager-episode.ts";
 export type { ManagerTask, ManagerTaskOptions } from "./environments/manager-tasks.ts";
+export * from "./environments/turns-as-facts.ts";
 export type { FactToDecide, ParsedOperations } from "./manager/formats/manager-format.ts";
 export { type ManagerFormatName, managerFormats } from "./manager/formats/registry.ts";
 export * from "./manager/manager-agent.ts";

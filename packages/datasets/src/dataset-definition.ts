@@ -5,6 +5,8 @@ import type { LoadDatasetOptions } from "./load-options.ts";
 export interface DatasetFile {
   readonly name: string;
   readonly url: string;
+  /** Folder of the user's data directory that may hold it, such as `locomo`; absent: the data directory itself. */
+  readonly folder?: string;
   /** Lower-case hex; absent where no checksum was published or checked. */
   readonly sha256?: string;
   readonly sizeBytes?: number;
@@ -14,6 +16,8 @@ export interface DatasetFile {
 export interface DatasetPart {
   readonly conversation: Conversation;
   readonly questions: readonly Question[];
+  /** What was found odd in this part of the file, in words; see `Dataset.notes`. */
+  readonly notes?: readonly string[];
 }
 
 /** Something wrong in a file, with all that its owner needs to mend it. */

@@ -1,4 +1,5 @@
 import type { Logger } from "@memory-r1/spec";
+import type { DownloadProgress } from "./files/download-file.ts";
 
 /** Where a data set may come from. Sets that lie inside the package ignore all of it. */
 export interface LoadDatasetOptions {
@@ -8,8 +9,12 @@ export interface LoadDatasetOptions {
   readonly cacheDirectory: string;
   /** Whether a missing file may be downloaded; default true. */
   readonly download?: boolean;
-  /** Gets the bytes behind an address; default: HTTP with a limit of two minutes. */
-  readonly fetchBytes?: (url: string) => Promise<Uint8Array>;
+  /** Default: the one of Node. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Ends a download; what was got stays for the next one. */
+  readonly signal?: AbortSignal;
+  /** Hears how far a download is, at every piece. */
+  readonly onProgress?: (progress: DownloadProgress) => void;
   /** Hears of downloads; default: silent. */
   readonly logger?: Logger;
 }

@@ -1,6 +1,6 @@
 import { ConfigError, type Dataset } from "@memory-r1/spec";
 import { expect, it } from "vitest";
-import { splitDataset } from "./split-dataset.ts";
+import { splitDataset, wholeAsTest } from "./split-dataset.ts";
 
 const empty: Dataset = {
   name: "mine",
@@ -33,4 +33,14 @@ it("takes the first split where none is named", () => {
   };
   expect(splitDataset(dataset).test.conversations).toHaveLength(1);
   expect(splitDataset(dataset, "other").test.conversations).toEqual([]);
+});
+
+it("can take all conversations as the test part, without a split", () => {
+  const dataset: Dataset = {
+    ...empty,
+    conversations: ["one", "two"].map((id) => ({ id, participants: [], sessions: [] })),
+  };
+  const { train, validation, test } = wholeAsTest(dataset);
+  expect(test.conversations).toEqual(dataset.conversations);
+  expect([...train.conversations, ...validation.conversations]).toEqual([]);
 });

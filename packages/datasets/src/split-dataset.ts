@@ -5,14 +5,13 @@ import {
   type Question,
   type SplitPartName,
 } from "@memory-r1/spec";
-import { adversarialCategoryCode } from "./locomo/categories.ts";
 
 /** One part of a split: whole conversations with their questions. */
 export interface SplitPart {
   readonly conversations: readonly Conversation[];
-  /** Without the adversarial category: what the paper trains on and reports. */
+  /** Without adversarial categories: what the paper trains on and reports. */
   readonly questions: readonly Question[];
-  /** The adversarial category (LoCoMo's 5), apart. */
+  /** The adversarial categories (LoCoMo's 5), apart. */
   readonly adversarialQuestions: readonly Question[];
 }
 
@@ -35,8 +34,7 @@ function selectPart(
   const questions = dataset.questions.filter((question) =>
     conversationIds.includes(question.conversationId),
   );
-  const isAdversarial = (question: Question): boolean =>
-    question.category.code === adversarialCategoryCode;
+  const isAdversarial = (question: Question): boolean => question.category.isAdversarial === true;
   return {
     conversations,
     questions: questions.filter((question) => !isAdversarial(question)),
@@ -57,7 +55,7 @@ export function splitDataset(dataset: Dataset, splitName?: string): DatasetSplit
   if (split === undefined) {
     throw new ConfigError(
       names.length === 0
-        ? `The data set ${dataset.name} has no split: it can be evaluated on, but not trained on.`
+        ? `The data set ${dataset.name} has no split: it can be evaluated on (without training stages), but not trained on.`
         : `The data set ${dataset.name} has no split "${name}". Splits: ${names.join(", ")}.`,
     );
   }
@@ -66,4 +64,11 @@ export function splitDataset(dataset: Dataset, splitName?: string): DatasetSplit
     validation: selectPart(dataset, split.validation, name),
     test: selectPart(dataset, split.test, name),
   };
+}
+
+/** All conversations as one part to test on: how a data set without a split is evaluated. */
+export function wholeAsTest(dataset: Dataset): DatasetSplit {
+  const none = selectPart(dataset, [], "");
+  const ids = dataset.conversations.map(({ id }) => id);
+  return { train: none, validation: none, test: selectPart(dataset, ids, "") };
 }

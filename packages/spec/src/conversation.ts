@@ -16,7 +16,14 @@ export interface ExtractedFact {
   readonly text: string;
   /** The participant whom the fact is about. */
   readonly participant: string;
+  /** Empty where the data set gives facts by session alone (Multi-Session Chat). */
   readonly sourceTurnIds: readonly string[];
+}
+
+/** Something in a participant's life by the date of a session, as an annotator listed it (LoCoMo's `event_summary`). */
+export interface SessionEvent {
+  readonly participant: string;
+  readonly text: string;
 }
 
 /** A run of turns at one date. */
@@ -27,10 +34,12 @@ export interface Session {
   /** Local date-time `YYYY-MM-DDTHH:MM`, no zone invented; absent where the text has none. */
   readonly dateTime?: string;
   readonly turns: readonly Turn[];
-  /** Facts in the order in which their turns were said; empty where the data set has none. */
+  /** Facts in the order in which their turns were said, where that is known; empty where the data set has none. */
   readonly facts: readonly ExtractedFact[];
   /** The data set's own summary of the session, where it has one. */
   readonly summary?: string;
+  /** What an annotator listed beside the turns: gold of another task, never shown to a system. Absent: none. */
+  readonly events?: readonly SessionEvent[];
 }
 
 export interface Conversation {
@@ -44,6 +53,8 @@ export interface QuestionCategory {
   readonly code: string;
   /** Naming scheme to name; LoCoMo: `official`, `mem0` and `memorybench`. Which schemes there are is the data set's. */
   readonly names: Readonly<Record<string, string>>;
+  /** Its questions have a wrong premise (LoCoMo's 5): no part of what is trained on and scored with the rest. */
+  readonly isAdversarial?: boolean;
 }
 
 /** A published finding that a question, its gold answer or its evidence is wrong. */
@@ -57,11 +68,17 @@ export interface KnownIssue {
 }
 
 export interface Question {
-  /** Unique in the data set; LoCoMo: `conv-26/qa-0` (position: texts repeat). */
+  /**
+   * Unique in the data set; LoCoMo: `conv-26/qa-0` (position: texts repeat). LongMemEval's is the official one, which its
+   * judge reads; no system may see it, because it ends in `_abs` where `answerable` is false.
+   */
   readonly id: string;
   readonly conversationId: string;
   readonly text: string;
-  /** Absent where the data set gives none: such a question is ungraded, never wrong. */
+  /**
+   * Absent where the data set gives none: such a question is ungraded, never wrong. Where `answerable` is false, it is an
+   * explanation why, for a judge to compare with (LongMemEval), never an answer.
+   */
   readonly gold?: string;
   readonly category: QuestionCategory;
   /** Well-formed ids only; see the loader's report for the rest. */

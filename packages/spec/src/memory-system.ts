@@ -2,6 +2,7 @@ import type { Conversation, Session, Turn, ExtractedFact } from "./conversation.
 
 /** A question as a memory system sees it: never gold, category or evidence. */
 export interface AskedQuestion {
+  /** Not the data set's own where that one tells something: LongMemEval's ids say which questions have no answer. */
   readonly id: string;
   readonly text: string;
 }

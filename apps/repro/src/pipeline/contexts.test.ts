@@ -1,5 +1,5 @@
 import { bankOfFacts, createBm25Retriever, datedFacts, type MemoryBank } from "@memory-r1/core";
-import { loadLocomoMini } from "@memory-r1/datasets";
+import { datasets, loadLocomoMini } from "@memory-r1/datasets";
 import type { Conversation, MemorySystem, Question } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import {
@@ -154,15 +154,16 @@ describe("a memory system", () => {
           { id: "f0", text: "a", participant: "Ana", sourceTurnIds: ["D1:1", "D1:2"] },
           { id: "f1", text: "b", participant: "Ben", sourceTurnIds: ["D1:2"] },
           { id: "f2", text: "c", participant: "Ben", sourceTurnIds: ["D1:2"] },
+          { id: "f3", text: "d", participant: "Ana", sourceTurnIds: [] },
         ],
       },
     ],
   };
 
-  it("hears every turn once with the facts that begin in it, before the first question", async () => {
+  it("hears every turn once with the facts that begin in it, those without a turn with the last, before the first question", async () => {
     const told: string[] = [];
     await systemContext(recordingSystem(told), [small]);
-    expect(told).toEqual(["small: Ana, Ben", "S1 D1:1 f0", "S1 D1:2 f1+f2"]);
+    expect(told).toEqual(["small: Ana, Ben", "S1 D1:1 f0", "S1 D1:2 f1+f2+f3"]);
   });
 
   it("is shown in the order of the conversation, and sees of a question its id and text", async () => {
@@ -173,5 +174,46 @@ describe("a memory system", () => {
       { text: "notes on id,text", date: "" },
     ]);
     await expect(source(plants)).rejects.toThrow("mini-1 was not told to recording");
+  });
+
+  it("never sees the ids that tell what is right", async () => {
+    const { conversations: histories, questions: asked } =
+      await datasets["longmemeval-mini"].load();
+    // The questions themselves keep their official ids, and the file's session ids say "answer".
+    expect(asked.map(({ id }) => id)).toContain("mini_multi_2_abs");
+    const seen: unknown[] = [];
+    const see = <T>(value: T, ...inputs: readonly unknown[]): Promise<T> => {
+      seen.push(...inputs);
+      return Promise.resolve(value);
+    };
+    const source = await systemContext(
+      {
+        name: "seeing",
+        open: (opened) =>
+          see(
+            {
+              ingest: (...inputs) => see(undefined, ...inputs),
+              context: (question) => see([], question),
+            },
+            opened,
+          ),
+      },
+      histories,
+    );
+    const ids: unknown[] = [];
+    for (const question of asked) {
+      await source(question);
+      ids.push(seen.at(-1));
+    }
+    const turnCount = histories.flatMap(({ sessions }) =>
+      sessions.flatMap(({ turns }) => turns),
+    ).length;
+    expect(seen).toHaveLength(histories.length + 3 * turnCount + asked.length);
+    // Invented texts: none of them has the word.
+    expect(JSON.stringify(seen)).not.toMatch(/answer|_abs|mini_/i);
+    expect(new Set(ids.map((one) => JSON.stringify(one))).size).toBe(asked.length);
+    // Asked again, a question has the same id.
+    await source(asked[0] ?? plants);
+    expect(seen.at(-1)).toEqual(ids[0]);
   });
 });

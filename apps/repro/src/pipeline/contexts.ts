@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   type AnswerMemory,
   type MemoryBank,
@@ -5,11 +6,14 @@ import {
   selectMemories,
 } from "@memory-r1/core";
 import type {
+  AskedQuestion,
   ContextItem,
   Conversation,
+  ExtractedFact,
   MemorySession,
   MemorySystem,
   Question,
+  Session,
 } from "@memory-r1/spec";
 
 /** Gives the memories that a question's prompt will show, in the order in which they are shown. */
@@ -118,7 +122,7 @@ export async function systemContext(
         await session.ingest(
           turn,
           { id: part.id, dateText: part.dateText },
-          part.facts.filter((fact) => fact.sourceTurnIds[0] === turn.id),
+          factsToldWith(turn.id, part),
         );
       }
     }
@@ -128,7 +132,7 @@ export async function systemContext(
     const opened = sessions.get(question.conversationId);
     if (opened === undefined)
       throw new RangeError(`${question.conversationId} was not told to ${system.name}`);
-    const items = await opened.session.context({ id: question.id, text: question.text });
+    const items = await opened.session.context(askedQuestion(question));
     // The same order as for banks: what was said first comes first.
     return [...items]
       .sort((one, other) => position(one, opened.order) - position(other, opened.order))
@@ -138,6 +142,22 @@ export async function systemContext(
         return participant === undefined ? { text, date } : { text, date, participant };
       });
   };
+}
+
+/** Facts that begin in a turn; with a session's last turn, those of which no turn is known (Multi-Session Chat). */
+function factsToldWith(turnId: string, { turns, facts }: Session): ExtractedFact[] {
+  const isLast = turns.at(-1)?.id === turnId;
+  return facts.filter(({ sourceTurnIds: [first] }) =>
+    first === undefined ? isLast : first === turnId,
+  );
+}
+
+/**
+ * A question as a system sees it. Its own id may say what is right (LongMemEval's end in `_abs` where nothing is), so a system
+ * gets another one: always the same for the same question, and telling nothing of it.
+ */
+function askedQuestion({ id, text }: Question): AskedQuestion {
+  return { id: createHash("sha256").update(id).digest("hex").slice(0, 16), text };
 }
 
 function position(item: ContextItem, order: ReadonlyMap<string, number>): number {

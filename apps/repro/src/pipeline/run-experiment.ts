@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
-import { splitDataset } from "@memory-r1/datasets";
 import { type Manifest, renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
 import { ConfigError, type Dataset, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
@@ -15,7 +14,7 @@ import type {
 import { bankTable } from "./bank-table.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
-import { loadDataset, loadRunDataset } from "./load-run-dataset.ts";
+import { loadDataset, loadRunDataset, splitFor } from "./load-dataset.ts";
 import { namePolicies } from "./named-policies.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
@@ -41,7 +40,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
   namePolicies(experiment);
   const dataset = await loadDataset(experiment, context);
-  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  chooseQuestions(experiment, splitFor(experiment, dataset));
   categoryNamingOf(experiment, dataset);
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
@@ -74,7 +73,7 @@ export async function resumeExperiment(options: ResumeExperimentOptions): Promis
   };
   const dataset = await loadRunDataset(started, context);
   categoryNamingOf(experiment, dataset);
-  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  chooseQuestions(experiment, splitFor(experiment, dataset));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
     ...started,
@@ -128,7 +127,7 @@ async function carryOut(
   const opened = await openServices({
     config,
     dataset,
-    splits: splitDataset(dataset, config.experiment.split),
+    splits: splitFor(config.experiment, dataset),
     runDirectory,
     context,
     fingerprint: fingerprintOf(config),

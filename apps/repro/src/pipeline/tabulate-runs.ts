@@ -7,7 +7,7 @@ import type { RunView, RunViewRequest, TabulateRunsOptions } from "../run-contex
 import { type Prediction, predictionsFile, readPredictions } from "./answer-questions.ts";
 import { askedOf, chooseQuestions, type EvaluatedQuestions } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
-import { loadRunDataset } from "./load-run-dataset.ts";
+import { loadRunDataset } from "./load-dataset.ts";
 import { readRunConfig, type RunConfig } from "./run-config.ts";
 import { type ScoredSplit, scorePredictions } from "./score-predictions.ts";
 import { chooseCategoryNaming, detailTables, tabulate } from "./tabulate.ts";

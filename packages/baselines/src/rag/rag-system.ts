@@ -1,4 +1,4 @@
-import type { Retriever } from "@memory-r1/core";
+import { type Retriever, turnText } from "@memory-r1/core";
 import type { ContextItem, ExtractedFact, MemorySystem, Turn } from "@memory-r1/spec";
 
 /** What is stored and retrieved: every turn, or every fact that the extraction step drew from it. */
@@ -44,9 +44,4 @@ function unitsOf(
     case "observation":
       return facts.map(({ text, sourceTurnIds }) => ({ text, date, sourceTurnIds }));
   }
-}
-
-function turnText({ speaker, text, imageCaption }: Turn): string {
-  const said = `${speaker}: ${text}`;
-  return imageCaption === undefined ? said : `${said} [shares a picture: ${imageCaption}]`;
 }

@@ -18,8 +18,6 @@ export const locomoCategories: readonly QuestionCategory[] = [
   {
     code: "5",
     names: { official: "adversarial", mem0: "adversarial", memorybench: "adversarial" },
+    isAdversarial: true,
   },
 ];
-
-/** Code of the questions whose premise is wrong: scored apart, without gold. */
-export const adversarialCategoryCode = "5";

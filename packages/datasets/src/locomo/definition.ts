@@ -1,23 +1,19 @@
-import { HarnessError } from "@memory-r1/spec";
 import type { DatasetDefinition } from "../dataset-definition.ts";
-import { findLocomo } from "./find-locomo.ts";
-import { loadLocomo, locomoRelease } from "./load-locomo.ts";
+import { findFile, type WantedFile } from "../files/find-file.ts";
+import { loadLocomo, locomoRelease, verifyLocomo } from "./load-locomo.ts";
+
+/** What `locomo` and `locomo-modified` look for. */
+export const locomoFile: WantedFile = {
+  title: "LoCoMo",
+  licence: "CC BY-NC 4.0",
+  file: { name: "locomo10.json", folder: "locomo", ...locomoRelease },
+};
 
 export const locomoDefinition = {
   description: "LoCoMo: 10 long conversations with 1,986 questions",
-  licence: "CC BY-NC 4.0 (not part of this package)",
+  licence: `${locomoFile.licence} (not part of this package)`,
   homepage: "https://github.com/snap-research/locomo",
-  files: [{ name: "locomo10.json", ...locomoRelease }],
-  load: async (options) => loadLocomo({ file: await findLocomo(options) }),
-  verify: async (options) => {
-    const file = await findLocomo(options);
-    try {
-      await loadLocomo({ file });
-      return [];
-    } catch (error) {
-      if (!HarnessError.isInstance(error)) throw error;
-      const fix = `get the official file again from ${locomoRelease.url}`;
-      return [{ file, field: "", value: "", problem: error.message, fix }];
-    }
-  },
+  files: [locomoFile.file],
+  load: async (options) => loadLocomo({ file: await findFile(locomoFile, options) }),
+  verify: async (options) => verifyLocomo({ file: await findFile(locomoFile, options) }),
 } as const satisfies DatasetDefinition;

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DataFormatError, DataIntegrityError } from "@memory-r1/spec";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { findLocomo } from "./find-locomo.ts";
-import { loadLocomo, locomoRelease } from "./load-locomo.ts";
+import { datasets } from "../registry.ts";
+import { loadLocomo, locomoRelease, verifyLocomo } from "./load-locomo.ts";
 
 const officialFile = fileURLToPath(
   new URL("../../../../../shared/datasets/locomo/locomo10.json", import.meta.url),
@@ -21,10 +21,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
-
-/** No request leaves a test. */
-const noNetwork = (): Promise<Uint8Array> =>
-  Promise.reject(new TypeError("fetch failed", { cause: new Error("getaddrinfo ENOTFOUND") }));
 
 async function failure(promise: Promise<unknown>): Promise<unknown> {
   try {
@@ -58,6 +54,23 @@ describe("loadLocomo", () => {
     const error = await loadText("[]");
     expect(error).toBeInstanceOf(DataIntegrityError);
     expect(String(error)).toMatch(/edited or is another release: get the official file/);
+    expect(String(error)).toContain("use yours as the data set locomo-modified");
+  });
+
+  it("lists the checksum and every fault of the content when it verifies", async () => {
+    const file = join(folder, "locomo10.json");
+    await writeFile(
+      file,
+      '[{"sample_id": 3, "conversation": {"speaker_a": "Ann"}, "observation": {}}]',
+    );
+    const faults = await verifyLocomo({ file });
+    expect(faults.map(({ field, problem }) => `${field}: ${problem.slice(0, 12)}`)).toEqual([
+      ": is not the o",
+      "0.sample_id: is a number,",
+      "0.conversation.speaker_b: is missing",
+      "0.qa: is missing",
+    ]);
+    expect(new Set(faults.map((fault) => fault.file))).toEqual(new Set([file]));
   });
 
   it("names a file that cannot be read", async () => {
@@ -76,68 +89,48 @@ describe("loadLocomo", () => {
   );
 });
 
-describe("findLocomo", () => {
-  const options = () => ({ cacheDirectory: join(folder, "cache"), fetchBytes: noNetwork });
+describe("locomo-modified", () => {
+  const sample = {
+    sample_id: "conv-26",
+    conversation: {
+      speaker_a: "Ann",
+      speaker_b: "Bo",
+      session_1_date_time: "1:05 pm on 2 May, 2021",
+      session_1: [{ speaker: "Ann", dia_id: "D1:1", text: "Hi!" }],
+    },
+    qa: [{ question: "Who says hi?", answer: "Ann", evidence: ["D1:1"], category: 4 }],
+    observation: {},
+  };
+  const load = (dataDirectory: string) =>
+    datasets["locomo-modified"].load({ dataDirectory, cacheDirectory: join(folder, "cache") });
 
-  it("takes the file itself, or looks into the folder and its locomo/ folder", async () => {
-    const nested = join(folder, "data", "locomo");
-    await mkdir(nested, { recursive: true });
-    const inner = join(nested, "locomo10.json");
-    await writeFile(inner, "[]");
-    expect(await findLocomo({ ...options(), dataDirectory: inner })).toBe(inner);
-    expect(await findLocomo({ ...options(), dataDirectory: nested })).toBe(inner);
-    expect(await findLocomo({ ...options(), dataDirectory: join(folder, "data") })).toBe(inner);
+  it("takes what is not the official file, and says so first", async () => {
+    await writeFile(join(folder, "locomo10.json"), JSON.stringify([sample]));
+    const dataset = await load(folder);
+    expect(dataset.name).toBe("locomo-modified");
+    expect(dataset.notes[0]).toBe(
+      `not the official LoCoMo file (sha256 ${dataset.sha256}): its scores do not compare with published ones`,
+    );
+    // Question 1 of conv-26 is a known issue of the official file: nothing is known of this one.
+    expect(dataset.questions[0]).not.toHaveProperty("knownIssues");
+    expect(dataset.splits).toEqual({});
+    expect(dataset.notes[1]).toMatch(/^no split memory-r1: the file lacks conv-30, conv-41/);
   });
 
-  it("without network says how to give the file", async () => {
-    const error = await failure(findLocomo(options()));
+  it("wants to be given the file", async () => {
+    const error = await failure(datasets["locomo-modified"].load({ cacheDirectory: folder }));
     expect(error).toBeInstanceOf(ConfigError);
-    expect(String(error)).toMatch(/fetch failed: getaddrinfo ENOTFOUND/);
     expect(String(error)).toContain("--data-dir");
-    expect(String(error)).toContain("MEMORY_R1_DATA_DIR");
+    expect(String(await failure(load(folder)))).toContain(`${folder} holds no locomo10.json`);
   });
 
-  it("does not download when told not to, nor when the data folder is mistyped", async () => {
-    const noDownload = await failure(
-      findLocomo({ ...options(), download: false, dataDirectory: folder }),
-    );
-    expect(String(noDownload)).toContain(`neither in ${folder} nor in`);
-    const mistyped = await failure(
-      findLocomo({ ...options(), dataDirectory: join(folder, "dta") }),
-    );
-    expect(mistyped).toBeInstanceOf(ConfigError);
-    expect(String(mistyped)).toContain("dta does not exist");
-  });
-
-  it("refuses a download that is not the official file, and leaves nothing behind", async () => {
-    const fetchBytes = (): Promise<Uint8Array> =>
-      Promise.resolve(new TextEncoder().encode("<html>"));
-    expect(await failure(findLocomo({ ...options(), fetchBytes }))).toBeInstanceOf(DataFormatError);
-    expect(existsSync(join(folder, "cache"))).toBe(false);
-  });
-
-  it.skipIf(isMissing)(`keeps a download and does not ask again${note}`, async () => {
-    const addresses: string[] = [];
-    const fetchBytes = async (url: string): Promise<Uint8Array> => {
-      addresses.push(url);
-      return readFile(officialFile);
-    };
-    const file = await findLocomo({ ...options(), fetchBytes });
-    expect(await findLocomo(options())).toBe(file);
-    expect(addresses).toEqual([locomoRelease.url]);
-    expect(await readdir(join(folder, "cache", "datasets"))).toEqual([
-      "79fa87e90f04-locomo10.json",
-    ]);
-    const dataset = await loadLocomo({ file });
-    expect(dataset.sha256).toBe(locomoRelease.sha256);
-  });
-
-  it.skipIf(isMissing)(`names a cache folder that cannot be written${note}`, async () => {
-    await writeFile(join(folder, "cache"), "a file where a folder should be");
-    const error = await failure(
-      findLocomo({ ...options(), fetchBytes: () => readFile(officialFile) }),
-    );
-    expect(error).toBeInstanceOf(ConfigError);
-    expect(String(error)).toContain("Use a writable cache folder");
+  it("lists all faults when it verifies", async () => {
+    const file = join(folder, "mine.json");
+    await writeFile(file, JSON.stringify([sample, sample]));
+    const faults = await datasets["locomo-modified"].verify({
+      dataDirectory: file,
+      cacheDirectory: folder,
+    });
+    expect(faults).toMatchObject([{ file, field: "1.sample_id", value: '"conv-26"' }]);
   });
 });

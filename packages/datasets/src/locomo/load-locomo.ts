@@ -1,15 +1,16 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import {
-  ConfigError,
   DataFormatError,
   DataIntegrityError,
-  parseJson,
   type Dataset,
   type SplitDefinition,
 } from "@memory-r1/spec";
-import { z } from "zod";
-import { parseLocomo } from "./parse-locomo.ts";
+import type { DatasetFault } from "../dataset-definition.ts";
+import { datasetOf, type DatasetReading } from "../dataset-reading.ts";
+import { readJson } from "../files/read-json.ts";
+import { readWholeFile } from "../files/read-whole-file.ts";
+import { readLocomoKnownIssues } from "./known-issues.ts";
+import { parseLocomo, readLocomo } from "./parse-locomo.ts";
 
 /** The official locomo10.json (LoCoMo, CC BY-NC 4.0): its address, size and sha256. */
 export const locomoRelease = {
@@ -27,57 +28,93 @@ const memoryR1Split: SplitDefinition = {
 
 const fix = `get the official file again from ${locomoRelease.url}`;
 
-/**
- * Checks that bytes are the official file's. What is no JSON is told as such (a file cut off in a download is the usual
- * case), with the checksums; what is JSON with another checksum was edited or is another release.
- * @throws DataFormatError or DataIntegrityError
- */
-export function verifyLocomo(bytes: Uint8Array, source: string): void {
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
-  if (sha256 === locomoRelease.sha256) return;
-  const checksums = `sha256 is ${sha256}, expected ${locomoRelease.sha256}`;
-  try {
-    parseJson(new TextDecoder().decode(bytes), z.unknown(), source);
-  } catch (cause) {
-    const sizes = `${bytes.length} of ${locomoRelease.sizeBytes} bytes`;
-    const state =
-      bytes.length < locomoRelease.sizeBytes
-        ? `cut off or another file (${sizes})`
-        : `not JSON (${sizes})`;
-    throw new DataFormatError({
-      source,
-      path: "",
-      problem: `not valid JSON: the file is ${state}; ${checksums}`,
-      fix,
-      cause,
-    });
-  }
-  throw new DataIntegrityError({
-    file: source,
-    expected: locomoRelease.sha256,
-    found: sha256,
-    fix: `The file was edited or is another release: ${fix}.`,
-  });
+function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /**
- * Reads, checks and parses the official LoCoMo file.
+ * Reads, checks and parses the official LoCoMo file. What is no JSON is told as such (a file cut off in a download is the
+ * usual case), with the checksums; what is JSON with another checksum was edited or is another release.
  * @throws ConfigError where it cannot be read, DataFormatError or DataIntegrityError where it is not the official file.
  */
-export async function loadLocomo(options: { readonly file: string }): Promise<Dataset> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(options.file);
-  } catch (cause) {
-    throw new ConfigError(
-      `${options.file} cannot be read: ${String(cause)}. Check the path and its permissions.`,
-      cause,
-    );
-  }
-  verifyLocomo(bytes, options.file);
+export async function loadLocomo({ file }: { readonly file: string }): Promise<Dataset> {
+  const bytes = await readWholeFile(file);
+  const sha256 = sha256Of(bytes);
+  if (sha256 !== locomoRelease.sha256) throw notOfficial(file, bytes, sha256);
   return parseLocomo(bytes, {
     name: "locomo",
-    source: options.file,
+    source: file,
+    splits: { "memory-r1": memoryR1Split },
+    knownIssues: await readLocomoKnownIssues(),
+    // Flaws that JSON.parse passes over were looked for once in these very bytes: there are none.
+    isKnownToBeSound: true,
+  });
+}
+
+function notOfficial(file: string, bytes: Uint8Array, sha256: string): Error {
+  const reading = readJson(bytes, { file });
+  if (reading.status === "read") {
+    return new DataIntegrityError({
+      file,
+      expected: locomoRelease.sha256,
+      found: sha256,
+      fix: `The file was edited or is another release: ${fix}, or use yours as the data set locomo-modified.`,
+    });
+  }
+  const isShort = bytes.length < locomoRelease.sizeBytes;
+  const sizes = `${bytes.length} of ${locomoRelease.sizeBytes} bytes`;
+  return new DataFormatError({
+    source: file,
+    path: "",
+    problem:
+      `not valid JSON: the file is ${isShort ? "cut off or another file" : "damaged"} (${sizes}); ` +
+      `sha256 is ${sha256}, expected ${locomoRelease.sha256}`,
+    fix,
+    cause: new Error(reading.faults[0]?.problem),
+  });
+}
+
+/** Every fault of a file that should be the official one: its checksum, and what a reading finds. */
+export async function verifyLocomo({
+  file,
+}: {
+  readonly file: string;
+}): Promise<readonly DatasetFault[]> {
+  const bytes = await readWholeFile(file);
+  const sha256 = sha256Of(bytes);
+  if (sha256 === locomoRelease.sha256) return [];
+  const checksum: DatasetFault = {
+    file,
+    field: "",
+    value: `sha256 ${sha256}, ${bytes.length} bytes`,
+    problem: `is not the official file (sha256 ${locomoRelease.sha256}, ${locomoRelease.sizeBytes} bytes)`,
+    fix: `${fix}, or use yours as the data set locomo-modified`,
+  };
+  return [checksum, ...readLocomo(bytes, { name: "locomo", source: file }).faults];
+}
+
+/** A corrected copy, or other conversations in LoCoMo's schema. Known issues are marked in the official file alone. */
+export async function readModifiedLocomo({
+  file,
+}: {
+  readonly file: string;
+}): Promise<DatasetReading> {
+  const bytes = await readWholeFile(file);
+  const reading = readLocomo(bytes, {
+    name: "locomo-modified",
+    source: file,
     splits: { "memory-r1": memoryR1Split },
   });
+  const { dataset, faults } = reading;
+  if (dataset === undefined) return reading;
+  const note =
+    dataset.sha256 === locomoRelease.sha256
+      ? "this is the official LoCoMo file: the data set locomo marks its known issues"
+      : `not the official LoCoMo file (sha256 ${dataset.sha256}): its scores do not compare with published ones`;
+  return { dataset: { ...dataset, notes: [note, ...dataset.notes] }, faults };
+}
+
+/** @throws ConfigError where it cannot be read, DataFormatError at the first fault */
+export async function loadModifiedLocomo({ file }: { readonly file: string }): Promise<Dataset> {
+  return datasetOf(await readModifiedLocomo({ file }));
 }

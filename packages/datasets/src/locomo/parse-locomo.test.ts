@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { DataFormatError } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import { parseLocomo } from "./parse-locomo.ts";
+import { parseLocomo, readLocomo } from "./parse-locomo.ts";
 
 // Invented data in the file's schema.
 const sample = {
@@ -47,8 +47,11 @@ const sample = {
       ],
     },
   },
-  session_summary: {},
-  event_summary: {},
+  session_summary: { session_1_summary: "They talk about a kite.", session_7_summary: "?" },
+  event_summary: {
+    events_session_1: { Ann: ["Ann moves."], Bo: ["", "Bo buys a kite."], date: "2 May, 2021" },
+    events_session_2: { Ann: [], Bo: [], date: "9 May, 2021", mood: "good" },
+  },
 };
 
 const parse = (value: unknown) =>
@@ -56,6 +59,30 @@ const parse = (value: unknown) =>
     name: "test",
     source: "test.json",
   });
+
+describe("readLocomo", () => {
+  it("finds every fault of the conversations and sessions in one pass", () => {
+    const faulty = {
+      ...sample,
+      conversation: {
+        ...sample.conversation,
+        session_1_date_time: 5,
+        session_2: [
+          { speaker: "Ann", dia_id: "D2:1", text: "" },
+          { speaker: "Ann", text: "x" },
+        ],
+      },
+    };
+    const bytes = new TextEncoder().encode(JSON.stringify([faulty, sample]));
+    const { faults } = readLocomo(bytes, { name: "test", source: "test.json" });
+    expect(faults.map(({ field, problem }) => [field, problem])).toEqual([
+      ["0.conversation.session_1_date_time", "is a number, must be text"],
+      ["0.conversation.session_2.0.text", "is empty"],
+      ["0.conversation.session_2.1.dia_id", "is missing"],
+      ["1.sample_id", 'sample_id "conv-x" is used for more than one conversation'],
+    ]);
+  });
+});
 
 describe("parseLocomo", () => {
   const dataset = parse([sample]);
@@ -72,7 +99,13 @@ describe("parseLocomo", () => {
     ]);
     expect(conversation?.sessions[0]?.turns).toEqual([
       { id: "D1:1", speaker: "Ann", text: " Hi! " },
-      { id: "D1:2", speaker: "Bo", text: "Look.", imageCaption: "a photo of a kite" },
+      {
+        id: "D1:2",
+        speaker: "Bo",
+        text: "Look.",
+        imageCaption: "a photo of a kite",
+        imageUrls: ["x"],
+      },
       { id: "D1:3", speaker: "Bo", text: "It is red." },
     ]);
   });
@@ -101,6 +134,19 @@ describe("parseLocomo", () => {
     expect(dataset.conversations[0]?.sessions[1]?.facts).toEqual([]);
   });
 
+  it("reads summaries and events; a session without them has none", () => {
+    const [first, second] = dataset.conversations[0]?.sessions ?? [];
+    expect(first).toMatchObject({
+      summary: "They talk about a kite.",
+      events: [
+        { participant: "Ann", text: "Ann moves." },
+        { participant: "Bo", text: "Bo buys a kite." },
+      ],
+    });
+    expect(second).not.toHaveProperty("summary");
+    expect(second?.events).toEqual([]);
+  });
+
   it("gives questions ids by position, text gold, both category names and existing evidence", () => {
     expect(dataset.questions[0]).toEqual({
       id: "conv-x/qa-0",
@@ -119,13 +165,22 @@ describe("parseLocomo", () => {
 
   it("never takes adversarial_answer for gold", () => {
     expect(dataset.questions[2]).not.toHaveProperty("gold");
-    expect(dataset.questions[2]?.answerable).toBe(false);
-    expect(dataset.questions[3]).toMatchObject({ gold: "No", answerable: true });
+    expect(dataset.questions[2]).toMatchObject({ answerable: false, adversarialAnswer: "Bo" });
+    expect(dataset.questions[3]).toMatchObject({
+      gold: "No",
+      answerable: true,
+      adversarialAnswer: "Yes",
+      category: { code: "5", isAdversarial: true },
+    });
   });
 
   it("notes what is odd, and nothing else", () => {
     expect(dataset.notes).toEqual([
-      "conv-x: session_3 has a date and no turns",
+      'conv-x: session_3 has a date ("9:00 am on 4 May, 2021") and no turns',
+      'conv-x session_summary: unknown key "session_7_summary" is not read',
+      "conv-x/events_session_1: an event of Bo is empty: dropped",
+      'conv-x/events_session_2: date "9 May, 2021" is not the session\'s: not read',
+      'conv-x/events_session_2: "mood" is text and no list of events: not read',
       "conv-x/qa-0: the answer is a number, read as text",
       'conv-x/qa-1: evidence reference "D1:2; D1:3" read as 2 turns',
       'conv-x/qa-1: evidence reference "D7:1" names no turn: dropped',
@@ -176,14 +231,14 @@ describe("parseLocomo", () => {
     expect(dataset.notes).toEqual(
       expect.arrayContaining([
         'conv-x/session_2: date "soon" is not "H:MM am|pm on D Month, YYYY"',
-        'conv-x/D2:1: speaker "Cy" is none of the two participants',
+        'conv-x/D2:1: "Cy" is none of the two participants',
         "conv-x/qa-0: no answer, though its category has answers: ungraded",
       ]),
     );
   });
 
   it.each([
-    ["no JSON", "[{", /test\.json: not valid JSON/],
+    ["no JSON", "[{", /test\.json, line 1: is not valid JSON/],
     ["an empty list", "[]", /test\.json/],
     [
       "a category out of range",
@@ -193,8 +248,15 @@ describe("parseLocomo", () => {
     [
       "a session that is no list",
       JSON.stringify([{ ...sample, conversation: { ...sample.conversation, session_1: 3 } }]),
-      /conv-x session_1/,
+      /0\.conversation\.session_1: is a number, must be a list \(found 3\)/,
     ],
+    [
+      "an answer with more digits than a number keeps",
+      JSON.stringify([{ ...sample, qa: [sample.qa[1]] }]).replace('"red"', "12345678901234567890"),
+      /0\.qa\.0\.answer: must be text or a whole number/,
+    ],
+    ["a key twice", '[{"sample_id": "a", "sample_id": "b"}]', /0\.sample_id: stands twice/],
+    ["nesting without end", `[${"[".repeat(200)}${"]".repeat(200)}]`, /nested more than 100 deep/],
     [
       "a session without a date",
       JSON.stringify([

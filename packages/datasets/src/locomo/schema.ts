@@ -1,24 +1,35 @@
 import { z } from "zod";
 
-/** `D3:11`-like ids as the file writes them: one id, several in one string, or a list. */
-const observationSchema = z.tuple([z.string().min(1), z.union([z.string(), z.array(z.string())])]);
+const text = z.string().min(1, "is empty");
 
-export const locomoTurnSchema = z.looseObject({
-  speaker: z.string().min(1),
-  dia_id: z.string().min(1),
-  text: z.string().min(1),
+const notAnAnswer = { error: "must be text or a whole number that JavaScript keeps exactly" };
+const textOrWholeNumber = z.union([z.string(), z.int(notAnAnswer)], notAnAnswer);
+
+/** `D3:11`-like ids as the file writes them: one id, several in one string, or a list. */
+const referencesSchema = z.union([z.string(), z.array(z.string())], {
+  error: "must be text or a list of texts",
+});
+const observationSchema = z.tuple([text, referencesSchema]);
+
+export const locomoTurnSchema = z.object({
+  speaker: text,
+  dia_id: text,
+  text: text,
   blip_caption: z.string().optional(),
   img_url: z.array(z.string()).optional(),
+  // How the authors found the picture: nothing that was said or shown, so not read.
   query: z.string().optional(),
   "re-download": z.boolean().optional(),
 });
 export type LocomoTurn = z.infer<typeof locomoTurnSchema>;
 
-export const locomoQuestionSchema = z.looseObject({
-  question: z.string().min(1),
-  answer: z.union([z.string(), z.number()]).optional(),
+export const locomoTurnsSchema = z.array(locomoTurnSchema);
+
+export const locomoQuestionSchema = z.object({
+  question: text,
+  answer: textOrWholeNumber.optional(),
   evidence: z.array(z.string()),
-  category: z.int().min(1).max(5),
+  category: z.int().min(1, "must be 1 to 5").max(5, "must be 1 to 5"),
   adversarial_answer: z.string().optional(),
 });
 export type LocomoQuestion = z.infer<typeof locomoQuestionSchema>;
@@ -26,22 +37,27 @@ export type LocomoQuestion = z.infer<typeof locomoQuestionSchema>;
 /** Facts of one session by speaker. */
 const locomoObservationSchema = z.record(z.string(), z.array(observationSchema));
 
-/** `session_N` and `session_N_date_time` keys are read by number, see `parseLocomo`. */
+/** What happened by a session's date: a list for each speaker, and the date. */
+const locomoEventsSchema = z.record(
+  z.string(),
+  z.union([z.string(), z.array(z.string())], { error: "must be text or a list of texts" }),
+);
+
+/** `session_N` and `session_N_date_time` keys are read by number, see `readLocomo`. */
 export const locomoConversationSchema = z.looseObject({
-  speaker_a: z.string().min(1),
-  speaker_b: z.string().min(1),
+  speaker_a: text,
+  speaker_b: text,
 });
 
 export const locomoSampleSchema = z.looseObject({
-  sample_id: z.string().min(1),
+  sample_id: text,
   conversation: locomoConversationSchema,
   qa: z.array(locomoQuestionSchema),
   observation: z.record(z.string(), locomoObservationSchema),
-  // Summaries that nothing here reads; the mini set has none.
-  session_summary: z.unknown().optional(),
-  event_summary: z.unknown().optional(),
+  session_summary: z.record(z.string(), z.string()).optional(),
+  event_summary: z.record(z.string(), locomoEventsSchema).optional(),
 });
 
 /** The whole file: a list of conversations with their questions. Unknown keys pass and are reported as notes. */
-export const locomoFileSchema = z.array(locomoSampleSchema).min(1);
+export const locomoFileSchema = z.array(locomoSampleSchema).min(1, "holds no conversation");
 export type LocomoSample = z.infer<typeof locomoSampleSchema>;

@@ -16,11 +16,16 @@ const referenceForm = /^D:?(\d+):(\d+)$/;
  */
 export function parseTurnReferences(
   texts: readonly string[],
-  knownTurnIds: ReadonlySet<string>,
+  knownTurnIds: { has(turnId: string): boolean },
 ): TurnReferences {
   const turnIds = new Set<string>();
   const notes: string[] = [];
   for (const text of texts) {
+    // Nearly all references are a single id as it should be.
+    if (knownTurnIds.has(text) && !turnIds.has(text)) {
+      turnIds.add(text);
+      continue;
+    }
     const parts = text.split(/[;,\s]+/).filter((part) => part !== "");
     if (parts.length === 0) notes.push(`reference "${text}" is empty: dropped`);
     if (parts.length > 1) notes.push(`reference "${text}" read as ${parts.length} turns`);
