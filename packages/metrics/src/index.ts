@@ -4,6 +4,7 @@ export {
   computeLocomoF1,
   computeMultiAnswerF1,
   computeStemmedF1,
+  isLocomoRefusal,
   normaliseLocomoAnswer,
 } from "./locomo-f1.ts";
 export { computeMem0Bleu1, computeMem0F1 } from "./mem0.ts";
