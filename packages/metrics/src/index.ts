@@ -1,5 +1,8 @@
 export * from "./evidence.ts";
 export * from "./fact-survival.ts";
+export * from "./judges/judge.ts";
+export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-template.ts";
+export { type JudgeName, judges } from "./judges/registry.ts";
 export {
   computeLocomoF1,
   computeMultiAnswerF1,

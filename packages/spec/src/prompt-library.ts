@@ -9,11 +9,14 @@ export interface PromptLibrary<Name extends string> {
    * nothing.
    * @throws ConfigError for a variable that is missing, or one that the file does not use.
    */
-  render(name: Name, variables: Readonly<Record<string, string>>): readonly ChatMessage[];
+  readonly render: (
+    name: Name,
+    variables: Readonly<Record<string, string>>,
+  ) => readonly ChatMessage[];
   /** sha256 of the file's bytes, in lower-case hex. */
-  sha256(name: Name): string;
+  readonly sha256: (name: Name) => string;
   /** sha256 of every prompt by name, for manifests: a changed prompt is a changed experiment. */
-  hashes(): Readonly<Record<string, string>>;
+  readonly hashes: () => Readonly<Record<string, string>>;
 }
 
 interface Prompt {
