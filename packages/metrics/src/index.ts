@@ -1,7 +1,10 @@
+export * from "./abstention.ts";
 export * from "./evidence.ts";
 export * from "./fact-survival.ts";
+export * from "./judges/agreement.ts";
 export * from "./judges/judge.ts";
 export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-template.ts";
+export * from "./judges/planted-answers.ts";
 export { type JudgeName, judges } from "./judges/registry.ts";
 export {
   computeLocomoF1,
@@ -21,4 +24,5 @@ export {
   normaliseSquadAnswer,
 } from "./squad.ts";
 export * from "./statistics.ts";
+export * from "./wilson-interval.ts";
 export { tokeniseSentence } from "./word-tokenizer.ts";
