@@ -20,6 +20,8 @@ async function runWords(words: readonly string[], exitCode = 0) {
     report: handle("report"),
     list: handle("list"),
     doctor: handle("doctor"),
+    judge: handle("judge"),
+    judgeAudit: handle("judgeAudit"),
   };
   const code = await runCommandLine({
     words,
@@ -33,6 +35,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
 }
 
 const quiet = { json: false, verbose: false };
+const judgeDefaults = { judge: "mem0-j", model: "m", concurrency: 8, unconstrained: false };
 
 describe("commands and flags", () => {
   it.each<{ words: string; command: string; request: object }>([
@@ -77,6 +80,54 @@ describe("commands and flags", () => {
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
     { words: "doctor --json", command: "doctor", request: { json: true } },
+    {
+      words: "judge --judge mem0-j --model m --predictions p.jsonl --out v.jsonl",
+      command: "judge",
+      request: { ...quiet, ...judgeDefaults, predictions: "p.jsonl", out: "v.jsonl", runs: 1 },
+    },
+    {
+      words:
+        "judge demo-1 --judge mem0-j --model m --endpoint http://localhost:1 --runs 10 --concurrency 2 --unconstrained --arm a --arm b --data-dir d --json --verbose",
+      command: "judge",
+      request: {
+        judge: "mem0-j",
+        model: "m",
+        run: "demo-1",
+        endpoint: "http://localhost:1",
+        runs: 10,
+        concurrency: 2,
+        unconstrained: true,
+        arm: ["a", "b"],
+        dataDir: "d",
+        json: true,
+        verbose: true,
+      },
+    },
+    {
+      words: "judge-audit --judge mem0-j --model m --labels l.jsonl --out o.jsonl",
+      command: "judgeAudit",
+      request: {
+        ...quiet,
+        ...judgeDefaults,
+        labels: "l.jsonl",
+        out: "o.jsonl",
+        sample: 50,
+        seed: 1,
+      },
+    },
+    {
+      words:
+        "judge-audit --judge mem0-j --model m --dataset locomo-mini --sample 5 --seed 0 --out o",
+      command: "judgeAudit",
+      request: {
+        ...quiet,
+        ...judgeDefaults,
+        dataset: "locomo-mini",
+        out: "o",
+        sample: 5,
+        seed: 0,
+      },
+    },
   ])("`repro $words` is $command", async ({ words, command, request }) => {
     const { code, calls, err } = await runWords(words.split(" ").filter((word) => word !== ""));
     expect({ code, calls, err }).toEqual({ code: 0, calls: [{ command, request }], err: "" });
@@ -104,6 +155,10 @@ describe("usage errors", () => {
     { words: "run --set a..b=3", message: "not of the form path=value" },
     { words: "run --seed 1 --seed 2", message: "--seed" },
     { words: "list --verbose", message: "--verbose" },
+    { words: "judge --judge mem0-j", message: "Expected input for flag --model" },
+    { words: "judge --model m --judge gpt", message: 'there is no judge "gpt": mem0-j,' },
+    { words: "judge --judge dmr --model m --endpoint localhost", message: "no address" },
+    { words: "judge-audit --judge dmr --model m", message: "Expected input for flag --out" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
     const { code, calls, out, err } = await runWords(words.split(" "));
     expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });
@@ -123,7 +178,7 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "list", "doctor"])
+    for (const command of ["run", "resume", "report", "list", "doctor", "judge", "judge-audit"])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);

@@ -9,6 +9,8 @@ import {
   version,
 } from "@stricli/core";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
+import { buildJudgeAuditCommand, type JudgeAuditRequest } from "./commands/judge-audit.ts";
+import { buildJudgeCommand, type JudgeCommandRequest } from "./commands/judge.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";
 import { buildReportCommand, type ReportRequest } from "./commands/report.ts";
 import { buildResumeCommand, type ResumeRequest } from "./commands/resume.ts";
@@ -21,6 +23,8 @@ export interface CommandHandlers {
   report(request: ReportRequest): Promise<number>;
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
+  judge(request: JudgeCommandRequest): Promise<number>;
+  judgeAudit(request: JudgeAuditRequest): Promise<number>;
 }
 
 export interface CommandLineOptions {
@@ -77,6 +81,8 @@ function buildProgram(
       run: buildRunCommand(keep((request) => handlers.run(request))),
       resume: buildResumeCommand(keep((request) => handlers.resume(request))),
       report: buildReportCommand(keep((request) => handlers.report(request))),
+      judge: buildJudgeCommand(keep((request) => handlers.judge(request))),
+      judgeAudit: buildJudgeAuditCommand(keep((request) => handlers.judgeAudit(request))),
       list: buildListCommand(keep((request) => handlers.list(request))),
       doctor: buildDoctorCommand(keep((request) => handlers.doctor(request))),
     },

@@ -1,6 +1,8 @@
 import { homedir } from "node:os";
 import { runCommandLine } from "./cli.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
+import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
+import { createJudgeHandler } from "./commands/judge.ts";
 import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
 import { createResumeHandler } from "./commands/resume.ts";
@@ -9,6 +11,7 @@ import { readEnvironment } from "./environment.ts";
 import { inspectSetup } from "./inspect-setup.ts";
 import { watchInterrupts } from "./interrupts.ts";
 import { createBarProgress, createLineProgress, type ProgressDisplay } from "./progress.ts";
+import type { JudgePipeline } from "./judging/judge-work.ts";
 import { readProjectFacts } from "./project-facts.ts";
 import { renderError } from "./render-error.ts";
 import { findRepositoryRoot } from "./repository-root.ts";
@@ -23,6 +26,12 @@ const pipeline: Pipeline = {
     (await import("./pipeline/run-experiment.ts")).resumeExperiment(options),
   listExperiments: async (options) =>
     (await import("./pipeline/list-experiments.ts")).listExperiments(options),
+};
+
+const judgePipeline: JudgePipeline = {
+  judgeFile: async (options) => (await import("./judging/judge-file.ts")).judgeFile(options),
+  judgeRun: async (options) => (await import("./judging/judge-run.ts")).judgeRun(options),
+  auditJudge: async (options) => (await import("./judging/audit-judge.ts")).auditJudge(options),
 };
 
 async function main(): Promise<number> {
@@ -69,6 +78,8 @@ async function main(): Promise<number> {
       run: createRunHandler(shell, pipeline),
       resume: createResumeHandler(shell, pipeline),
       report: createReportHandler(shell),
+      judge: createJudgeHandler(shell, judgePipeline),
+      judgeAudit: createJudgeAuditHandler(shell, judgePipeline),
       list: createListHandler(shell, pipeline),
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({

@@ -5,7 +5,9 @@ export * from "./judges/agreement.ts";
 export * from "./judges/judge.ts";
 export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-template.ts";
 export * from "./judges/planted-answers.ts";
+export { judgePromptHashes } from "./judges/prompts.ts";
 export { type JudgeName, judges } from "./judges/registry.ts";
+export * from "./judges/repeated-runs.ts";
 export {
   computeLocomoF1,
   computeMultiAnswerF1,

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { type Answer, type AnswerAgent, answerAll, type AnswerMemory } from "@memory-r1/core";
 import type { Question, TextGenerator } from "@memory-r1/spec";
 import { z } from "zod";
@@ -19,6 +20,18 @@ const predictionSchema = z.strictObject({
 });
 /** One question's answer by one arm: raw, so that any metric can be computed from it later. */
 export type Prediction = z.infer<typeof predictionSchema>;
+
+/** What an arm of a run has answered so far; none where it has not begun. @throws DataFormatError */
+export function readPredictions(
+  runDirectory: string,
+  armName: string,
+): Promise<readonly Prediction[]> {
+  return jsonLines(predictionFile(runDirectory, armName), predictionSchema).read();
+}
+
+export function predictionFile(runDirectory: string, armName: string): string {
+  return join(runDirectory, "predictions", `${armName}.jsonl`);
+}
 
 /** Questions of one batch; fixed, so that a resumed evaluation runs the same batches. */
 const batchSize = 48;

@@ -1,9 +1,8 @@
-import { join } from "node:path";
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
 import type { Arm, Experiment } from "../experiment.ts";
-import { answerQuestions, type Prediction } from "./answer-questions.ts";
+import { answerQuestions, type Prediction, predictionFile } from "./answer-questions.ts";
 import {
   bankContext,
   type ContextSource,
@@ -58,7 +57,7 @@ export async function evaluateArms(
           context: await contextOf(services, arm, banks, conversations),
           generator,
           agent: services.answerAgent,
-          file: join(services.runDirectory, "predictions", `${arm.name}.jsonl`),
+          file: predictionFile(services.runDirectory, arm.name),
           progress,
           signal: services.context.signal,
         }),

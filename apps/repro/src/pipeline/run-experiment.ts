@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
-import { datasets, isDatasetName, splitDataset } from "@memory-r1/datasets";
+import { splitDataset } from "@memory-r1/datasets";
 import { renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
-import { ConfigError, type Dataset, parseJson, ResumeMismatchError } from "@memory-r1/spec";
+import { type Dataset, parseJson, ResumeMismatchError } from "@memory-r1/spec";
 import { z } from "zod";
-import { type Experiment, resolveExperiment } from "../experiment.ts";
+import { resolveExperiment } from "../experiment.ts";
 import type {
   ResumeExperimentOptions,
   RunContext,
@@ -14,6 +14,7 @@ import type {
 } from "../run-context.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
+import { loadDataset } from "./load-dataset.ts";
 import { namePolicies } from "./named-policies.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
@@ -37,7 +38,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   ]);
   // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
   namePolicies(experiment);
-  const dataset = await loadDataset(experiment, context);
+  const dataset = await loadDataset(experiment.dataset, context);
   chooseQuestions(experiment, splitDataset(dataset, experiment.split));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
@@ -57,33 +58,31 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
 
 /** Goes on with a run where it stopped. @throws ResumeMismatchError where its data set has changed since */
 export async function resumeExperiment(options: ResumeExperimentOptions): Promise<RunResult> {
-  const config = await readRunConfig(options.runDirectory);
+  const { config, dataset, context } = await openRun(options.runDirectory, options.context);
+  return carryOut(config, dataset, options.runDirectory, context);
+}
+
+/**
+ * What a run was started with, and its data set. `context` has the run's own data folder where none was given.
+ * @throws ResumeMismatchError where the folder is no run's, or the data set has changed since
+ */
+export async function openRun(
+  runDirectory: string,
+  given: RunContext,
+): Promise<{ config: RunConfig; dataset: Dataset; context: RunContext }> {
+  const config = await readRunConfig(runDirectory);
   const context: RunContext = {
-    ...options.context,
-    dataDirectory: options.context.dataDirectory ?? config.dataDirectory,
+    ...given,
+    dataDirectory: given.dataDirectory ?? config.dataDirectory,
   };
-  const dataset = await loadDataset(config.experiment, context);
+  const dataset = await loadDataset(config.experiment.dataset, context);
   if (dataset.sha256 !== config.datasetSha256) {
     throw new ResumeMismatchError(
       `The data set ${dataset.name} has sha256 ${dataset.sha256}, the run was started with ${config.datasetSha256}. ` +
         "Give the folder of that file with --data-dir.",
     );
   }
-  return carryOut(config, dataset, options.runDirectory, context);
-}
-
-function loadDataset(experiment: Experiment, context: RunContext): Promise<Dataset> {
-  const { dataset } = experiment;
-  if (!isDatasetName(dataset)) {
-    throw new ConfigError(
-      `There is no data set "${dataset}". Data sets: ${Object.keys(datasets).join(", ")}.`,
-    );
-  }
-  return datasets[dataset].load({
-    cacheDirectory: context.cacheDirectory,
-    logger: context.logger,
-    ...(context.dataDirectory === undefined ? {} : { dataDirectory: context.dataDirectory }),
-  });
+  return { config, dataset, context };
 }
 
 async function carryOut(

@@ -8,17 +8,24 @@ import { changeDetails } from "./changed-details.ts";
  * What can be planted. Controls: the gold answer, and the gold answer in another dress. Wrong: words about the question's
  * topic without the answer, the gold answer of another question, and the gold answer with one detail changed.
  */
-export const plantedKinds = {
+export const plantedKindNames = [
+  "gold",
+  "rephrased-gold",
+  "vague",
+  "other-gold",
+  "changed-detail",
+] as const;
+export type PlantedKind = (typeof plantedKindNames)[number];
+
+export const plantedKinds: Readonly<
+  Record<PlantedKind, { readonly label: AnswerLabel; readonly description: string }>
+> = {
   gold: { label: "correct", description: "the gold answer" },
   "rephrased-gold": { label: "correct", description: "gold in another case and punctuation" },
   vague: { label: "wrong", description: "vague but on topic" },
   "other-gold": { label: "wrong", description: "specific: gold of another question" },
   "changed-detail": { label: "wrong", description: "specific: gold, a detail changed" },
-} as const satisfies Readonly<
-  Record<string, { readonly label: AnswerLabel; readonly description: string }>
->;
-
-export type PlantedKind = keyof typeof plantedKinds;
+};
 
 export interface PlantedAnswer {
   readonly question: Question;

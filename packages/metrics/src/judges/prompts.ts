@@ -18,3 +18,6 @@ export type JudgePromptName = (typeof judgePromptNames)[number];
 export const judgePrompts = createPromptLibrary(judgePromptNames, (name) =>
   readFileSync(new URL(`../../prompts/${name}.md`, import.meta.url)),
 );
+
+/** sha256 of every judge's prompt file by name: a verdict under other words is another verdict. */
+export const judgePromptHashes = judgePrompts.hashes;

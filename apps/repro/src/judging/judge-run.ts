@@ -1,0 +1,160 @@
+import { join } from "node:path";
+import { isLongMemEvalType } from "@memory-r1/metrics";
+import type { TableData } from "@memory-r1/report";
+import { ConfigError, type Question } from "@memory-r1/spec";
+import { splitDataset } from "@memory-r1/datasets";
+import { type Prediction, readPredictions } from "../pipeline/answer-questions.ts";
+import { chooseQuestions } from "../pipeline/evaluate-arms.ts";
+import { openRun } from "../pipeline/run-experiment.ts";
+import type { JudgeItem } from "./judge-answers.ts";
+import type { JudgeReport, JudgeRunOptions } from "./judge-work.ts";
+import {
+  judgedNotes,
+  type JudgedSummary,
+  scoreColumns,
+  scoreRow,
+  summariseJudged,
+  summariseScores,
+} from "./summarise-judged.ts";
+import type { JudgedLine } from "./verdict.ts";
+import { withJudge } from "./with-judge.ts";
+
+/** Judges the predictions of a run, one file of verdicts for each arm. @throws ConfigError for what the user can mend */
+export async function judgeRun(options: JudgeRunOptions): Promise<JudgeReport> {
+  const { runDirectory, judge, context } = options;
+  const { config, dataset } = await openRun(runDirectory, context);
+  const { experiment } = config;
+  const questions = new Map(dataset.questions.map((question) => [question.id, question]));
+  const chosen = chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  const validationIds = new Set(chosen.validation.map((question) => question.id));
+  const arms = await readArms(
+    options,
+    experiment.evaluation.arms.map((arm) => arm.name),
+  );
+  const total = arms.reduce((sum, arm) => sum + arm.predictions.length, 0);
+  const folder = join(runDirectory, "verdicts", `${judge}--${fileNameOf(options.model)}`);
+  const judgedArms = await withJudge(options, context, total, async (judgeItems, progress) => {
+    const judged: JudgedArm[] = [];
+    for (const { arm, predictions } of arms) {
+      progress.note(arm);
+      const file = join(folder, `${arm}.jsonl`);
+      const items = predictions.map((prediction, index) =>
+        toItem(prediction, index + 1, questions.get(prediction.questionId)),
+      );
+      const lines = await judgeItems(items, file);
+      judged.push({ arm, file, lines, summary: summariseJudged(lines, judge) });
+    }
+    return judged;
+  });
+  return {
+    tables: [armTable(judgedArms, validationIds, `${judge} by ${options.model}`)],
+    summary: {
+      judge,
+      model: options.model,
+      arms: judgedArms.map(({ arm, file, summary }) => ({ arm, file, ...summary })),
+    },
+    files: judgedArms.map(({ file }) => file),
+    malformed: [],
+    failedCalls: judgedArms.reduce((sum, { summary }) => sum + summary.failedCalls, 0),
+  };
+}
+
+interface JudgedArm {
+  readonly arm: string;
+  readonly file: string;
+  readonly lines: readonly JudgedLine[];
+  readonly summary: JudgedSummary;
+}
+
+interface ArmPredictions {
+  readonly arm: string;
+  readonly predictions: readonly Prediction[];
+}
+
+async function readArms(
+  { arms, runDirectory, context }: JudgeRunOptions,
+  known: readonly string[],
+): Promise<readonly ArmPredictions[]> {
+  const unknown = arms?.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new ConfigError(`The run has no arm "${unknown}". Arms: ${known.join(", ")}.`);
+  }
+  const read = await Promise.all(
+    (arms ?? known).map(async (arm) => ({
+      arm,
+      predictions: await readPredictions(runDirectory, arm),
+    })),
+  );
+  const present = read.filter(({ predictions }) => predictions.length > 0);
+  for (const { arm } of read.filter(({ predictions }) => predictions.length === 0)) {
+    context.logger.warn(`arm ${arm} has no predictions yet`);
+  }
+  if (present.length > 0) return present;
+  throw new ConfigError(
+    `${runDirectory} has no predictions to judge. Finish the run by \`repro resume\` first.`,
+  );
+}
+
+/** A reply without an answer in it is an empty answer, which is wrong without a model's help, as in the run's own table. */
+function toItem(
+  { questionId, outcome }: Prediction,
+  line: number,
+  question: Question | undefined,
+): JudgeItem {
+  if (question === undefined) {
+    throw new ConfigError(
+      `The run has answered the question ${questionId}, which its data set does not have. Give the folder of its data set with --data-dir.`,
+    );
+  }
+  const { gold, category, answerable } = question;
+  const given = {
+    id: questionId,
+    question: question.text,
+    ...(gold === undefined ? {} : { answer: gold }),
+    prediction: outcome.status === "answered" ? outcome.answer : null,
+    category: category.code,
+    ...(isLongMemEvalType(category.code) ? { type: category.code } : {}),
+    answerable,
+  };
+  switch (outcome.status) {
+    case "answered":
+      return { line, given };
+    case "failed":
+      return { line, given, decided: { score: null, reason: `no prediction: ${outcome.reason}` } };
+    case "unparsable":
+      return { line, given, decided: { score: 0, reason: `no answer: ${outcome.reason}` } };
+  }
+}
+
+function armTable(
+  arms: readonly JudgedArm[],
+  validationIds: ReadonlySet<string>,
+  title: string,
+): TableData {
+  const isValidation = (line: JudgedLine): boolean =>
+    line.id !== undefined && validationIds.has(line.id);
+  const splits = [
+    { split: "validation", isOf: isValidation },
+    { split: "test", isOf: (line: JudgedLine) => !isValidation(line) },
+  ];
+  return {
+    title,
+    columns: [
+      { key: "split", label: "Questions of", kind: "text" },
+      { key: "arm", label: "Arm", kind: "text" },
+      ...scoreColumns,
+    ],
+    rows: splits.flatMap(({ split, isOf }) =>
+      arms
+        .map(({ arm, lines }) => ({ arm, lines: lines.filter(isOf) }))
+        .filter(({ lines }) => lines.length > 0)
+        .map(({ arm, lines }) => ({ split, arm, ...scoreRow(summariseScores(lines)) })),
+    ),
+    notes: arms.flatMap(({ arm, summary }) =>
+      judgedNotes(summary).map((note) => `${arm}: ${note}`),
+    ),
+  };
+}
+
+/** A model's name as part of a path. */
+const fileNameOf = (model: string): string => model.replaceAll(/[^A-Za-z0-9._-]+/g, "-");

@@ -1,0 +1,72 @@
+import { readFile } from "node:fs/promises";
+import { plantedKindNames } from "@memory-r1/metrics";
+import { ConfigError, DataFormatError, parseJson } from "@memory-r1/spec";
+import { z } from "zod";
+
+/** Data sets write years and counts as numbers. */
+const textOrNumber = z.union([z.string(), z.number()]).transform(String);
+
+/** One answer to judge. Unknown fields are refused: a misspelt `answerable` would silently change the verdict. */
+export const predictionLineSchema = z.strictObject({
+  id: textOrNumber.optional(),
+  question: z.string(),
+  /** The gold answer; absent or null: there is none, and the line stays ungraded. */
+  answer: textOrNumber.nullish(),
+  /** Null: the system gave no answer (its call failed); the line stays ungraded. */
+  prediction: z.string().nullable(),
+  /** Lines are summed up by it. */
+  category: textOrNumber.optional(),
+  /** LongMemEval's type of question. */
+  type: z.string().optional(),
+  answerable: z.boolean().optional(),
+  /** What a person says of the prediction. */
+  label: z.enum(["correct", "wrong"]).optional(),
+  /** What an audit planted here. */
+  planted: z.enum(plantedKindNames).optional(),
+});
+export type PredictionLine = z.infer<typeof predictionLineSchema>;
+
+/** A line that is no answer to judge; `problem` names file, line and field. */
+export interface MalformedLine {
+  readonly line: number;
+  readonly problem: string;
+}
+
+export interface PredictionFile {
+  /** `line` counts from 1 in the file, blank lines included. */
+  readonly lines: readonly { readonly line: number; readonly given: PredictionLine }[];
+  readonly malformed: readonly MalformedLine[];
+}
+
+/**
+ * Reads a file of predictions, one JSON object a line. A malformed line is named and costs no other.
+ * @throws ConfigError where the file cannot be read or holds no line that can be judged
+ */
+export async function readPredictionFile(file: string): Promise<PredictionFile> {
+  let content: string;
+  try {
+    content = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`${file} cannot be read (${String(cause)}). Check the path.`, cause);
+  }
+  const lines: { line: number; given: PredictionLine }[] = [];
+  const malformed: MalformedLine[] = [];
+  for (const [index, text] of content
+    .replace(/^\uFEFF/, "")
+    .split("\n")
+    .entries()) {
+    if (text.trim() === "") continue;
+    const line = index + 1;
+    try {
+      lines.push({ line, given: parseJson(text, predictionLineSchema, `${file}:${line}`) });
+    } catch (error) {
+      if (!(error instanceof DataFormatError)) throw error;
+      malformed.push({ line, problem: error.message });
+    }
+  }
+  if (lines.length > 0) return { lines, malformed };
+  throw new ConfigError(
+    malformed[0]?.problem ??
+      `${file} is empty. Write one JSON object a line: {"question", "answer", "prediction"}.`,
+  );
+}
