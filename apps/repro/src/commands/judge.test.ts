@@ -237,10 +237,16 @@ describe("judge --predictions", () => {
     ["verdicts over predictions", { out: "p.jsonl" }, "cannot be written to as well"],
     ["a file that is not there", { predictions: "none.jsonl" }, "none.jsonl cannot be read"],
     ["a hub's model without a token", {}, "set HF_TOKEN"],
+    [
+      "a model of the engine that cannot start",
+      { model: "smollm2-135m-instruct" },
+      "no-such-python",
+    ],
     ["an arm without a run", { arm: ["rag"] }, "--arm goes with a run"],
     ["a run and a file", { run: "demo-1" }, "leave out --predictions and --out"],
   ])("exits 2 for %s", async (_, more, message) => {
-    expect(await judge(more)).toBe(2);
+    const environment = { ...shell.environment, pythonPath: join(folder, "no-such-python") };
+    expect(await judge(more, { ...shell, environment })).toBe(2);
     expect(shell.err()).toContain(message);
   });
 });

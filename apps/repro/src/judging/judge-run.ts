@@ -1,8 +1,8 @@
 import { join } from "node:path";
+import { splitDataset } from "@memory-r1/datasets";
 import { isLongMemEvalType } from "@memory-r1/metrics";
 import type { TableData } from "@memory-r1/report";
 import { ConfigError, type Question } from "@memory-r1/spec";
-import { splitDataset } from "@memory-r1/datasets";
 import { type Prediction, readPredictions } from "../pipeline/answer-questions.ts";
 import { chooseQuestions } from "../pipeline/evaluate-arms.ts";
 import { openRun } from "../pipeline/run-experiment.ts";
@@ -95,7 +95,10 @@ async function readArms(
   );
 }
 
-/** A reply without an answer in it is an empty answer, which is wrong without a model's help, as in the run's own table. */
+/**
+ * A reply without an answer in it is an empty answer, as in the run's own table: wrong without a model's help where there
+ * was an answer to be had.
+ */
 function toItem(
   { questionId, outcome }: Prediction,
   line: number,
@@ -107,22 +110,29 @@ function toItem(
     );
   }
   const { gold, category, answerable } = question;
-  const given = {
+  const facts = {
     id: questionId,
     question: question.text,
     ...(gold === undefined ? {} : { answer: gold }),
-    prediction: outcome.status === "answered" ? outcome.answer : null,
     category: category.code,
     ...(isLongMemEvalType(category.code) ? { type: category.code } : {}),
     answerable,
   };
   switch (outcome.status) {
     case "answered":
-      return { line, given };
+      return { line, given: { ...facts, prediction: outcome.answer } };
     case "failed":
-      return { line, given, decided: { score: null, reason: `no prediction: ${outcome.reason}` } };
+      return {
+        line,
+        given: { ...facts, prediction: null },
+        decided: { score: null, reason: `no prediction: ${outcome.reason}` },
+      };
     case "unparsable":
-      return { line, given, decided: { score: 0, reason: `no answer: ${outcome.reason}` } };
+      return {
+        line,
+        given: { ...facts, prediction: "" },
+        ...(answerable ? { decided: { score: 0, reason: `no answer: ${outcome.reason}` } } : {}),
+      };
   }
 }
 
