@@ -1,3 +1,4 @@
+import { judges } from "@memory-r1/metrics";
 import { describe, expect, it } from "vitest";
 import { type CommandHandlers, runCommandLine } from "./cli.ts";
 
@@ -194,5 +195,7 @@ describe("help and version", () => {
     ]) {
       expect(runHelp.out).toContain(flag);
     }
+    const judgeHelp = await runWords(["judge", "--help"]);
+    for (const name of Object.keys(judges)) expect(judgeHelp.out).toContain(`  ${name}: `);
   });
 });

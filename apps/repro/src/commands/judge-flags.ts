@@ -47,6 +47,11 @@ export const judgeFlags = {
   },
 } as const;
 
+/** What each judge is, for a command's help. */
+export const judgeDescriptions = `Judges:\n${Object.entries(judges)
+  .map(([name, { description, source }]) => `  ${name}: ${description} (${source})`)
+  .join("\n")}`;
+
 /** The flags as what the work takes. */
 export function toJudgeSettings(flags: JudgeFlags, runs: number): JudgeSettings {
   return {

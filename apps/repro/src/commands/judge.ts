@@ -15,7 +15,7 @@ import type { RunContext } from "../run-context.ts";
 import { findRun } from "../run-folder.ts";
 import type { Shell } from "../shell.ts";
 import { superviseJudging } from "../supervise-judging.ts";
-import { type JudgeFlags, judgeFlags, toJudgeSettings } from "./judge-flags.ts";
+import { judgeDescriptions, type JudgeFlags, judgeFlags, toJudgeSettings } from "./judge-flags.ts";
 
 export interface JudgeCommandFlags extends JudgeFlags {
   readonly predictions?: string;
@@ -91,8 +91,10 @@ export function buildJudgeCommand(
     },
     docs: {
       brief: "Have a language model judge answers: those of a run, or of a file",
-      fullDescription:
+      fullDescription: [
         "Asks a model, for each answer, whether it is right, and keeps every verdict with all that it rests on. Judges a run (`judge <run-id>`, into its folder verdicts/) or any file of predictions (`--predictions FILE --out FILE`). What was judged is kept: after Ctrl-C or a failure give the same command again.",
+        judgeDescriptions,
+      ].join("\n\n"),
     },
   });
 }
