@@ -5,7 +5,7 @@ export const experiment = defineExperiment({
   name: "demo",
   description: "Memory-R1 on three short conversations (embedded mini set)",
   dataset: "locomo-mini",
-  model: { name: "smollm2-135m-instruct", dtype: "bfloat16" },
+  model: { name: "smollm2-135m-instruct" },
   training: [
     {
       name: "answer-agent-warm-up",

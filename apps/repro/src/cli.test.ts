@@ -67,9 +67,16 @@ describe("commands and flags", () => {
     },
     { words: "resume demo-1", command: "resume", request: { ...quiet, run: "demo-1" } },
     {
-      words: "resume demo-1 --out o --data-dir d --json --verbose",
+      words: "resume demo-1 --out o --data-dir d --set evaluation.testSample=9 --json --verbose",
       command: "resume",
-      request: { run: "demo-1", out: "o", dataDir: "d", json: true, verbose: true },
+      request: {
+        run: "demo-1",
+        out: "o",
+        dataDir: "d",
+        set: [["evaluation.testSample", "9"]],
+        json: true,
+        verbose: true,
+      },
     },
     { words: "report demo-1", command: "report", request: { run: "demo-1", json: false } },
     {

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { ConfigError } from "@memory-r1/spec";
+import type { Override } from "./experiment.ts";
 import type { Shell } from "./shell.ts";
 
 /** Flags that several commands share, in the form that @stricli/core takes. */
@@ -33,6 +34,15 @@ export const dataDirFlag = {
   optional: true,
 } as const;
 
+export const setFlag = {
+  kind: "parsed",
+  parse: parseOverride,
+  brief: "Change one field of the experiment's configuration; may be repeated",
+  placeholder: "a.b=c",
+  variadic: true,
+  optional: true,
+} as const;
+
 export const runPositional = {
   kind: "tuple",
   parameters: [
@@ -44,6 +54,18 @@ export const runPositional = {
 export function parseText(input: string): string {
   if (input.trim() === "") throw new ConfigError("the value is empty");
   return input;
+}
+
+/** `a.b=c` as a path and a text; the text may be empty and may hold `=`. @throws ConfigError */
+function parseOverride(input: string): Override {
+  const equals = input.indexOf("=");
+  const path = input.slice(0, equals);
+  if (equals < 1 || path.split(".").some((part) => part.trim() === "")) {
+    throw new ConfigError(
+      `${JSON.stringify(input)} is not of the form path=value, such as training.0.steps=20`,
+    );
+  }
+  return [path, input.slice(equals + 1)];
 }
 
 /** A parser of whole numbers from `minimum` on that are exact in a double. Its errors are ConfigErrors. */

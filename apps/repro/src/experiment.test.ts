@@ -87,7 +87,7 @@ describe("defaults", () => {
         validation: true,
         metrics: ["squad-f1"],
         mainMetric: "squad-f1",
-        arms: [{ ...arm, context: "retrieved" }],
+        arms: [{ ...arm, context: "retrieved", splits: ["validation", "test"] }],
         comparisons: [],
       },
     });

@@ -42,6 +42,10 @@ const trainingStage = z.strictObject({
 });
 export type TrainingStage = z.infer<typeof trainingStage>;
 
+/** The parts of a split that arms are asked about, in the order of the tables. */
+export const evaluatedSplits = ["validation", "test"] as const;
+export type EvaluatedSplit = (typeof evaluatedSplits)[number];
+
 const arm = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/),
   /** What the table calls the memory system, and this variation of it. */
@@ -60,6 +64,11 @@ const arm = z.strictObject({
    * of the gold evidence, another conversation's memories, or none.
    */
   context: z.enum(["retrieved", "oracle", "other-conversation", "none"]).default("retrieved"),
+  /** Whose questions this arm is asked; a control can do with the validation conversation's. */
+  splits: z
+    .array(z.enum(evaluatedSplits))
+    .min(1)
+    .default([...evaluatedSplits]),
 });
 export type Arm = z.infer<typeof arm>;
 
@@ -100,6 +109,11 @@ export const experimentSchema = z.strictObject({
   training: z.array(trainingStage).default([]),
   evaluation: z.strictObject({
     validation: z.boolean().default(true),
+    /**
+     * Test conversations drawn with the run's seed, since every Manager has to play each of them whole; absent: all.
+     * The questions are drawn from these.
+     */
+    testConversations: z.number().int().min(1).optional(),
     /** Questions drawn from the test conversations with the run's seed; absent: all, 0: none. */
     testSample: z.number().int().min(0).optional(),
     metrics: z.array(metricName).min(1),

@@ -49,6 +49,8 @@ export interface RunExperimentOptions {
 export interface ResumeExperimentOptions {
   /** Absolute; exists. */
   readonly runDirectory: string;
+  /** Changes of the evaluation alone; none: goes on as it was started. */
+  readonly overrides: readonly Override[];
   readonly context: RunContext;
 }
 

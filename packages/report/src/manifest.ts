@@ -17,6 +17,15 @@ export const manifestSchema = z.strictObject({
   command: z.string(),
   /** `commit` is null where the code is no git checkout; `dirty`: tracked files differed from the commit. */
   code: z.strictObject({ commit: z.string().nullable(), dirty: z.boolean() }),
+  /** Later sittings of a run that was interrupted, where code or evaluation changed in between; oldest first. */
+  resumed: z
+    .array(
+      z.strictObject({
+        code: z.strictObject({ commit: z.string().nullable(), dirty: z.boolean() }),
+        overrides: z.array(z.string()),
+      }),
+    )
+    .optional(),
   /** ISO 8601, UTC. */
   createdAt: z.iso.datetime(),
   /** The resolved configuration: defaults, file and overrides together, as far as JSON can hold it. */

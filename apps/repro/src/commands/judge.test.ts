@@ -147,6 +147,20 @@ describe("judge --predictions", () => {
     server = undefined;
   });
 
+  it("judges the verdicts of another judge, and brings other fields back", async () => {
+    await serve();
+    await writeFile(
+      join(folder, "p.jsonl"),
+      '{"question": "?", "answer": "tea", "prediction": "tea", "contextIds": ["D1:2"]}\n',
+    );
+    await judge();
+    expect(await judge({ judge: "dmr", predictions: "v.jsonl", out: "w.jsonl" })).toBe(0);
+    expect(shell.err()).toContain("other fields come back as they are: contextIds\n");
+    const [line] = await readJudged("w.jsonl");
+    expect(line).toMatchObject({ contextIds: ["D1:2"], verdicts: [{ judge: "dmr" }] });
+    expect(line?.verdicts).toHaveLength(1);
+  });
+
   it("writes the summary as JSON to stdout and nothing else", async () => {
     await serve();
     await judge({ json: true });
@@ -254,8 +268,8 @@ describe("judge --predictions", () => {
 describe("judge <run-id>", () => {
   const run = join("runs", "tiny-1");
 
-  /** A run on the mini set that has answered two questions by one arm. */
-  async function makeRun(): Promise<void> {
+  /** A run on the mini set that has answered a few questions by one arm. */
+  async function makeRun(more: { readonly adversarial?: string } = {}): Promise<void> {
     const dataset = await loadLocomoMini();
     const runDirectory = join(folder, run);
     const experiment = resolveExperiment(tinyExperiment);
@@ -266,6 +280,7 @@ describe("judge <run-id>", () => {
       startedAt: "2025-01-02T03:04:05Z",
       code: { commit: null, dirty: false },
       datasetSha256: dataset.sha256,
+      resumed: [],
       experiment,
     });
     const [first, second, third] = dataset.questions.filter(({ gold }) => gold !== undefined);
@@ -282,6 +297,15 @@ describe("judge <run-id>", () => {
         outcome: { status: "unparsable", reason: "empty", raw: "" },
       },
       { questionId: third?.id, memories: [], outcome: { status: "failed", reason: "HTTP 500" } },
+      ...(more.adversarial === undefined
+        ? []
+        : [
+            {
+              questionId: dataset.questions.find(({ answerable }) => !answerable)?.id,
+              memories: [],
+              outcome: { status: "answered", answer: more.adversarial, raw: "" },
+            },
+          ]),
     ];
     await writeFile(
       join(runDirectory, "predictions", "rag.jsonl"),
@@ -322,6 +346,15 @@ describe("judge <run-id>", () => {
     expect(shell.err()).toMatch(/^test +rag +0\.500 +0\.095 to 0\.905 +2 +1$/m);
     expect(shell.err()).toContain("arm memory-r1 has no predictions yet");
     expect(shell.err()).toContain(`verdicts: ${join(folder, file)}`);
+  });
+
+  it("keeps what cannot be answered apart, beside always refusing", async () => {
+    await serve();
+    await makeRun({ adversarial: "It is not mentioned." });
+    expect(await judgeTiny()).toBe(0);
+    expect(shell.err()).toMatch(/^test +rag +0\.500 +0\.095 to 0\.905 +2 +1$/m);
+    expect(shell.err()).toMatch(/^rag +unanswerable +1\.000 +1\.000 +1 +0$/m);
+    expect(shell.err()).toMatch(/^rag +both +0\.667 +0\.333 +3 +1$/m);
   });
 
   it("says which arms there are, and where a run has nothing to judge", async () => {

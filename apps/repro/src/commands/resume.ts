@@ -5,8 +5,10 @@ import {
   outFlag,
   runPositional,
   runsDirectoryOf,
+  setFlag,
   verboseFlag,
 } from "../command-flags.ts";
+import type { Override } from "../experiment.ts";
 import { guardCommand } from "../guard-command.ts";
 import { resumeCommandFor } from "../resume-command.ts";
 import type { Pipeline } from "../run-context.ts";
@@ -17,6 +19,7 @@ import { superviseRun } from "../supervise-run.ts";
 export interface ResumeFlags {
   readonly dataDir?: string;
   readonly out?: string;
+  readonly set?: readonly Override[];
   readonly json: boolean;
   readonly verbose: boolean;
 }
@@ -33,13 +36,27 @@ export function buildResumeCommand(
     func: (flags: ResumeFlags, run: string) => handle({ ...flags, run }),
     parameters: {
       positional: runPositional,
-      flags: { dataDir: dataDirFlag, out: outFlag, json: jsonFlag, verbose: verboseFlag },
+      flags: {
+        dataDir: dataDirFlag,
+        out: outFlag,
+        set: {
+          ...setFlag,
+          brief:
+            "Change one field of the evaluation, such as evaluation.testSample=500; may be repeated",
+        },
+        json: jsonFlag,
+        verbose: verboseFlag,
+      },
     },
-    docs: { brief: "Go on with a run that was interrupted or failed" },
+    docs: {
+      brief: "Go on with a run that was interrupted or failed",
+      fullDescription:
+        "Goes on with a run where it stopped. With --set evaluation.…, also with a finished one: what was trained is evaluated in another way, and what was answered already is not asked again.",
+    },
   });
 }
 
-/** Finds the run and goes on with it under the configuration that it was started with. */
+/** Finds the run and goes on with it under the configuration that it was started with, but for changes of `--set`. */
 export function createResumeHandler(
   shell: Shell,
   pipeline: Pipeline,
@@ -60,7 +77,7 @@ export function createResumeHandler(
         verbose: request.verbose,
       };
       return superviseRun(shell, supervised, (context) =>
-        pipeline.resumeExperiment({ runDirectory, context }),
+        pipeline.resumeExperiment({ runDirectory, overrides: request.set ?? [], context }),
       );
     });
 }

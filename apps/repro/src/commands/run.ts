@@ -8,6 +8,7 @@ import {
   parseText,
   parseWholeNumber,
   runsDirectoryOf,
+  setFlag,
   verboseFlag,
 } from "../command-flags.ts";
 import type { Override } from "../experiment.ts";
@@ -63,14 +64,7 @@ export function buildRunCommand(
           placeholder: "N",
           optional: true,
         },
-        set: {
-          kind: "parsed",
-          parse: parseOverride,
-          brief: "Change one field of the experiment's configuration; may be repeated",
-          placeholder: "a.b=c",
-          variadic: true,
-          optional: true,
-        },
+        set: setFlag,
         dtype: {
           kind: "enum",
           values: numberFormats,
@@ -101,18 +95,6 @@ export function buildRunCommand(
         "Runs an experiment of benchmarks/ and writes everything about it to a folder of its own. Without any command the program runs `demo`, which needs no data.",
     },
   });
-}
-
-/** `a.b=c` as a path and a text; the text may be empty and may hold `=`. @throws ConfigError */
-function parseOverride(input: string): Override {
-  const equals = input.indexOf("=");
-  const path = input.slice(0, equals);
-  if (equals < 1 || path.split(".").some((part) => part.trim() === "")) {
-    throw new ConfigError(
-      `${JSON.stringify(input)} is not of the form path=value, such as training.0.steps=20`,
-    );
-  }
-  return [path, input.slice(equals + 1)];
 }
 
 /** Checks the request, makes a place for the run and runs it. */

@@ -13,11 +13,15 @@ import {
 } from "@memory-r1/metrics";
 import type { TableData, TableRow } from "@memory-r1/report";
 import { ConfigError } from "@memory-r1/spec";
-import { loadDataset } from "../pipeline/load-dataset.ts";
+import { loadDataset } from "../pipeline/load-run-dataset.ts";
 import type { JudgeItem } from "./judge-answers.ts";
 import { refuseSameFile } from "./judge-file.ts";
 import type { AuditJudgeOptions, JudgeReport } from "./judge-work.ts";
-import { type MalformedLine, readPredictionFile } from "./prediction-lines.ts";
+import {
+  type MalformedLine,
+  readPredictionFile,
+  reportPredictionFile,
+} from "./prediction-lines.ts";
 import { outcomeOf, summariseJudged } from "./summarise-judged.ts";
 import type { JudgedLine } from "./verdict.ts";
 import { withJudge } from "./with-judge.ts";
@@ -65,17 +69,20 @@ async function readLabelled({
 }: AuditJudgeOptions): Promise<{ items: JudgeItem[]; malformed: readonly MalformedLine[] }> {
   if (labelsFile === undefined) return { items: [], malformed: [] };
   refuseSameFile(labelsFile, outFile);
-  const { lines, malformed } = await readPredictionFile(labelsFile);
+  const read = await readPredictionFile(labelsFile);
+  const { lines } = read;
   const unlabelled = lines
     .filter(({ given }) => given.label === undefined)
     .map(({ line }) => ({
       line,
       problem: `${labelsFile}:${line}: no label. Write "label": "correct" or "wrong" there.`,
     }));
-  const all = [...malformed, ...unlabelled].toSorted((one, other) => one.line - other.line);
-  for (const { problem } of all) context.logger.warn(problem);
+  const malformed = [...read.malformed, ...unlabelled].toSorted(
+    (one, other) => one.line - other.line,
+  );
+  reportPredictionFile({ ...read, malformed }, context.logger);
   const items = lines.filter(({ given }) => given.label !== undefined);
-  if (items.length > 0) return { items, malformed: all };
+  if (items.length > 0) return { items, malformed };
   throw new ConfigError(
     `${labelsFile}: no line has a label. Write "label": "correct" or "wrong" in each.`,
   );
@@ -83,7 +90,7 @@ async function readLabelled({
 
 async function plant(options: AuditJudgeOptions): Promise<JudgeItem[]> {
   if (options.dataset === undefined) return [];
-  const dataset = await loadDataset(options.dataset, options.context);
+  const dataset = await loadDataset({ dataset: options.dataset }, options.context);
   const usable = dataset.questions.filter(
     (question) => question.answerable && question.gold !== undefined,
   );

@@ -1,6 +1,6 @@
 import { ConfigError } from "@memory-r1/spec";
 import type { JudgeFileOptions, JudgeReport } from "./judge-work.ts";
-import { readPredictionFile } from "./prediction-lines.ts";
+import { readPredictionFile, reportPredictionFile } from "./prediction-lines.ts";
 import { judgedTables, summariseJudged } from "./summarise-judged.ts";
 import { withJudge } from "./with-judge.ts";
 
@@ -8,8 +8,9 @@ import { withJudge } from "./with-judge.ts";
 export async function judgeFile(options: JudgeFileOptions): Promise<JudgeReport> {
   const { predictionsFile, outFile, context, judge } = options;
   refuseSameFile(predictionsFile, outFile);
-  const { lines, malformed } = await readPredictionFile(predictionsFile);
-  for (const { problem } of malformed) context.logger.warn(problem);
+  const read = await readPredictionFile(predictionsFile);
+  reportPredictionFile(read, context.logger);
+  const { lines, malformed } = read;
   const judged = await withJudge(options, context, lines.length, (judgeItems) =>
     judgeItems(lines, outFile),
   );

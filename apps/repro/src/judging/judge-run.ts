@@ -3,12 +3,15 @@ import { splitDataset } from "@memory-r1/datasets";
 import { isLongMemEvalType } from "@memory-r1/metrics";
 import type { TableData } from "@memory-r1/report";
 import { ConfigError, type Question } from "@memory-r1/spec";
-import { type Prediction, readPredictions } from "../pipeline/answer-questions.ts";
+import { type Prediction, predictionsFile, readPredictions } from "../pipeline/answer-questions.ts";
 import { chooseQuestions } from "../pipeline/evaluate-arms.ts";
-import { openRun } from "../pipeline/run-experiment.ts";
+import { loadRunDataset } from "../pipeline/load-run-dataset.ts";
+import { readRunConfig } from "../pipeline/run-config.ts";
 import type { JudgeItem } from "./judge-answers.ts";
 import type { JudgeReport, JudgeRunOptions } from "./judge-work.ts";
 import {
+  abstentionTable,
+  isAnswerableLine,
   judgedNotes,
   type JudgedSummary,
   scoreColumns,
@@ -22,7 +25,8 @@ import { withJudge } from "./with-judge.ts";
 /** Judges the predictions of a run, one file of verdicts for each arm. @throws ConfigError for what the user can mend */
 export async function judgeRun(options: JudgeRunOptions): Promise<JudgeReport> {
   const { runDirectory, judge, context } = options;
-  const { config, dataset } = await openRun(runDirectory, context);
+  const config = await readRunConfig(runDirectory);
+  const dataset = await loadRunDataset(config, context);
   const { experiment } = config;
   const questions = new Map(dataset.questions.map((question) => [question.id, question]));
   const chosen = chooseQuestions(experiment, splitDataset(dataset, experiment.split));
@@ -47,7 +51,7 @@ export async function judgeRun(options: JudgeRunOptions): Promise<JudgeReport> {
     return judged;
   });
   return {
-    tables: [armTable(judgedArms, validationIds, `${judge} by ${options.model}`)],
+    tables: armTables(judgedArms, validationIds, options),
     summary: {
       judge,
       model: options.model,
@@ -82,7 +86,7 @@ async function readArms(
   const read = await Promise.all(
     (arms ?? known).map(async (arm) => ({
       arm,
-      predictions: await readPredictions(runDirectory, arm),
+      predictions: await readPredictions(predictionsFile(runDirectory, arm)),
     })),
   );
   const present = read.filter(({ predictions }) => predictions.length > 0);
@@ -136,27 +140,28 @@ function toItem(
   }
 }
 
-function armTable(
+/** Scores on answerable questions by split and arm, and apart from them those on what cannot be answered. */
+function armTables(
   arms: readonly JudgedArm[],
   validationIds: ReadonlySet<string>,
-  title: string,
-): TableData {
+  { judge, model }: JudgeRunOptions,
+): TableData[] {
+  const armColumn = { key: "arm", label: "Arm", kind: "text" } as const;
   const isValidation = (line: JudgedLine): boolean =>
     line.id !== undefined && validationIds.has(line.id);
   const splits = [
     { split: "validation", isOf: isValidation },
     { split: "test", isOf: (line: JudgedLine) => !isValidation(line) },
   ];
-  return {
-    title,
-    columns: [
-      { key: "split", label: "Questions of", kind: "text" },
-      { key: "arm", label: "Arm", kind: "text" },
-      ...scoreColumns,
-    ],
+  const scores: TableData = {
+    title: `${judge} by ${model}`,
+    columns: [{ key: "split", label: "Questions of", kind: "text" }, armColumn, ...scoreColumns],
     rows: splits.flatMap(({ split, isOf }) =>
       arms
-        .map(({ arm, lines }) => ({ arm, lines: lines.filter(isOf) }))
+        .map(({ arm, lines }) => ({
+          arm,
+          lines: lines.filter((line) => isOf(line) && isAnswerableLine(line)),
+        }))
         .filter(({ lines }) => lines.length > 0)
         .map(({ arm, lines }) => ({ split, arm, ...scoreRow(summariseScores(lines)) })),
     ),
@@ -164,6 +169,10 @@ function armTable(
       judgedNotes(summary).map((note) => `${arm}: ${note}`),
     ),
   };
+  const refusals = arms.flatMap(({ arm, summary: { abstention } }) =>
+    abstention === undefined ? [] : [{ whose: { arm }, abstention }],
+  );
+  return refusals.length === 0 ? [scores] : [scores, abstentionTable(refusals, [armColumn], judge)];
 }
 
 /** A model's name as part of a path. */

@@ -41,7 +41,7 @@ it("names malformed lines by number and field, and loses no other", async () => 
       good,
       "{",
       '{"question": "?", "answer": "tea"}',
-      '{"question": "?", "prediction": "x", "answerble": false}',
+      '{"question": "?", "prediction": "x", "answerable": "no"}',
       '{"question": "?", "prediction": "x", "answer": ["tea"]}',
       "[]",
       good,
@@ -52,8 +52,21 @@ it("names malformed lines by number and field, and loses no other", async () => 
   const problems = malformed.map(({ problem }) => problem);
   expect(problems[0]).toContain("predictions.jsonl:2: not valid JSON");
   expect(problems[1]).toContain("predictions.jsonl:3, at prediction");
-  expect(problems[2]).toContain('"answerble"');
+  expect(problems[2]).toContain("predictions.jsonl:4, at answerable");
   expect(problems[3]).toContain("predictions.jsonl:5, at answer");
+});
+
+it("passes other fields on and names them, but not an earlier judge's verdicts", async () => {
+  const { lines, otherFields } = await read(
+    '{"question": "?", "prediction": "x", "answerble": false, "memories": [1], "line": 9, "key": "k", "score": 1, "reason": "r", "verdicts": []}',
+  );
+  expect(lines[0]?.given).toEqual({
+    question: "?",
+    prediction: "x",
+    answerble: false,
+    memories: [1],
+  });
+  expect(otherFields).toEqual(["answerble", "memories"]);
 });
 
 it.each([

@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { plantedKindNames } from "@memory-r1/metrics";
-import { ConfigError, DataFormatError, parseJson } from "@memory-r1/spec";
+import { ConfigError, DataFormatError, type Logger, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 
 /** Data sets write years and counts as numbers. */
 const textOrNumber = z.union([z.string(), z.number()]).transform(String);
 
-/** One answer to judge. Unknown fields are refused: a misspelt `answerable` would silently change the verdict. */
-export const predictionLineSchema = z.strictObject({
+/** One answer to judge. Whatever else a line holds comes back as it is. */
+export const predictionLineSchema = z.looseObject({
   id: textOrNumber.optional(),
   question: z.string(),
   /** The gold answer; absent or null: there is none, and the line stays ungraded. */
@@ -32,10 +32,40 @@ export interface MalformedLine {
   readonly problem: string;
 }
 
+/** What a judged line has beyond the answer: not taken over when a file of verdicts is judged by another judge. */
+const fieldsOfVerdicts: ReadonlySet<string> = new Set([
+  "line",
+  "key",
+  "score",
+  "reason",
+  "verdicts",
+]);
+
+const answerOfLine = predictionLineSchema.transform(
+  ({ question, prediction, ...others }): PredictionLine => ({
+    question,
+    prediction,
+    ...Object.fromEntries(Object.entries(others).filter(([name]) => !fieldsOfVerdicts.has(name))),
+  }),
+);
+
 export interface PredictionFile {
   /** `line` counts from 1 in the file, blank lines included. */
   readonly lines: readonly { readonly line: number; readonly given: PredictionLine }[];
   readonly malformed: readonly MalformedLine[];
+  /** Names of other fields; a misspelt `answerable` is seen here. */
+  readonly otherFields: readonly string[];
+}
+
+/** Says what is wrong in a file and what is passed on, line by line. */
+export function reportPredictionFile(
+  { malformed, otherFields }: PredictionFile,
+  logger: Logger,
+): void {
+  for (const { problem } of malformed) logger.warn(problem);
+  if (otherFields.length > 0) {
+    logger.info(`other fields come back as they are: ${otherFields.join(", ")}`);
+  }
 }
 
 /**
@@ -51,6 +81,7 @@ export async function readPredictionFile(file: string): Promise<PredictionFile> 
   }
   const lines: { line: number; given: PredictionLine }[] = [];
   const malformed: MalformedLine[] = [];
+  const otherFields = new Set<string>();
   for (const [index, text] of content
     .replace(/^\uFEFF/, "")
     .split("\n")
@@ -58,13 +89,17 @@ export async function readPredictionFile(file: string): Promise<PredictionFile> 
     if (text.trim() === "") continue;
     const line = index + 1;
     try {
-      lines.push({ line, given: parseJson(text, predictionLineSchema, `${file}:${line}`) });
+      const given = parseJson(text, answerOfLine, `${file}:${line}`);
+      lines.push({ line, given });
+      for (const name of Object.keys(given)) {
+        if (!Object.hasOwn(predictionLineSchema.shape, name)) otherFields.add(name);
+      }
     } catch (error) {
       if (!(error instanceof DataFormatError)) throw error;
       malformed.push({ line, problem: error.message });
     }
   }
-  if (lines.length > 0) return { lines, malformed };
+  if (lines.length > 0) return { lines, malformed, otherFields: [...otherFields] };
   throw new ConfigError(
     malformed[0]?.problem ??
       `${file} is empty. Write one JSON object a line: {"question", "answer", "prediction"}.`,

@@ -92,7 +92,7 @@ function abstentionOf(
   return items.every((item) => item.answerable) ? undefined : summariseAbstention(items);
 }
 
-function isAnswerableLine({ id, answerable }: JudgedLine): boolean {
+export function isAnswerableLine({ id, answerable }: JudgedLine): boolean {
   return isAnswerable({
     ...(id === undefined ? {} : { questionId: id }),
     ...(answerable === undefined ? {} : { answerable }),
@@ -164,7 +164,7 @@ export function judgedTables(
   };
   return summary.abstention === undefined
     ? [scores]
-    : [scores, abstentionTable(summary.abstention, judge)];
+    : [scores, abstentionTable([{ whose: {}, abstention: summary.abstention }], [], judge)];
 }
 
 export function judgedNotes({ runs, ungradedReasons }: JudgedSummary): string[] {
@@ -183,22 +183,27 @@ export function judgedNotes({ runs, ungradedReasons }: JudgedSummary): string[] 
   ];
 }
 
-function abstentionTable(summary: AbstentionSummary, judge: JudgeName): TableData {
-  const rows = [
-    { questions: "unanswerable", score: summary.unanswerable },
-    { questions: "answerable", score: summary.answerable },
-    { questions: "both", score: summary.all },
-  ];
+/** Scores on unanswerable and answerable questions beside always refusing; the first cells of a row say whose they are. */
+export function abstentionTable(
+  summaries: readonly { readonly whose: TableRow; readonly abstention: AbstentionSummary }[],
+  whoseColumns: TableData["columns"],
+  judge: JudgeName,
+): TableData {
   return {
     title: "Abstention",
     columns: [
+      ...whoseColumns,
       { key: "questions", label: "Questions", kind: "text" },
       { key: "mean", label: "Score", kind: "score" },
       { key: "alwaysRefusing", label: "Always refusing", kind: "score" },
       { key: "graded", label: "Graded", kind: "count" },
       { key: "ungraded", label: "Ungraded", kind: "count" },
     ],
-    rows: rows.map(({ questions, score }) => ({ questions, ...score })),
+    rows: summaries.flatMap(({ whose, abstention: { unanswerable, answerable, all } }) => [
+      { ...whose, questions: "unanswerable", ...unanswerable },
+      { ...whose, questions: "answerable", ...answerable },
+      { ...whose, questions: "both", ...all },
+    ]),
     notes: [
       judges[judge].judgesUnanswerable
         ? "unanswerable questions are judged by the abstention template."

@@ -10,11 +10,12 @@ import {
   type ScriptedGenerator,
 } from "./__fixtures__/scripted-generator.ts";
 import { useTemporaryFolder } from "./__fixtures__/temporary-folder.ts";
-import { answerQuestions } from "./answer-questions.ts";
+import { answerQuestions, createAnswerMemo } from "./answer-questions.ts";
 import type { ContextSource } from "./contexts.ts";
 
 const { questions } = await loadLocomoMini();
 const pathOf = useTemporaryFolder();
+const agent = createAnswerAgent({ variant: "short" });
 const file = () => pathOf("predictions", "arm.jsonl");
 
 const context: ContextSource = (question) =>
@@ -34,13 +35,15 @@ async function answer(
   generator: ScriptedGenerator,
   asked: readonly Question[] = questions,
   signal = new AbortController().signal,
+  memo = createAnswerMemo(agent),
 ) {
   const progress = createCountingProgress();
   const predictions = await answerQuestions({
     questions: asked,
     context,
     generator,
-    agent: createAnswerAgent({ variant: "short" }),
+    agent,
+    memo,
     file: file(),
     progress,
     signal,
@@ -115,6 +118,19 @@ describe("answerQuestions", () => {
     });
     await expect(answer(generator, questions, controller.signal)).rejects.toThrow("Ctrl-C");
     expect((await readFile(file(), "utf8")).split("\n")).toHaveLength(48 + 1);
+  });
+
+  it("asks nothing that the memo holds, but what failed it asks again", async () => {
+    const memo = createAnswerMemo(agent);
+    const { signal } = new AbortController();
+    const first = await answer(createScriptedGenerator(reply), questions, signal, memo);
+    await writeFile(file(), "");
+    const generator = createScriptedGenerator(reply);
+    const second = await answer(generator, questions, signal, memo);
+    expect(second.predictions).toEqual(first.predictions);
+    const failed = questions.filter(({ text }) => text.includes("cat")).length;
+    expect(failed).toBeGreaterThan(0);
+    expect(generator.batches.flat()).toHaveLength(failed);
   });
 
   it("has nothing to ask about no questions", async () => {

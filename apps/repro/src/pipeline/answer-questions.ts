@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { type Answer, type AnswerAgent, answerAll, type AnswerMemory } from "@memory-r1/core";
+import {
+  type Answer,
+  type AnswerAgent,
+  answerAll,
+  type AnswerMemory,
+  type AnswerRequest,
+} from "@memory-r1/core";
 import type { Question, TextGenerator } from "@memory-r1/spec";
 import { z } from "zod";
 import type { ProgressTask } from "../run-context.ts";
@@ -21,16 +27,35 @@ const predictionSchema = z.strictObject({
 /** One question's answer by one arm: raw, so that any metric can be computed from it later. */
 export type Prediction = z.infer<typeof predictionSchema>;
 
-/** What an arm of a run has answered so far; none where it has not begun. @throws DataFormatError */
-export function readPredictions(
-  runDirectory: string,
-  armName: string,
-): Promise<readonly Prediction[]> {
-  return jsonLines(predictionFile(runDirectory, armName), predictionSchema).read();
+/** Where a run keeps the answers of one arm. */
+export function predictionsFile(runDirectory: string, armName: string): string {
+  return join(runDirectory, "predictions", `${armName}.jsonl`);
 }
 
-export function predictionFile(runDirectory: string, armName: string): string {
-  return join(runDirectory, "predictions", `${armName}.jsonl`);
+/** The answers in a file; none where there is no file. @throws DataFormatError naming file and line */
+export function readPredictions(file: string): Promise<readonly Prediction[]> {
+  return jsonLines(file, predictionSchema).read();
+}
+
+/**
+ * Answers of one generator by what it was asked, so that arms whose prompts are equal pay once. A failed call is not
+ * remembered: the next arm asks again.
+ */
+export interface AnswerMemo {
+  get(request: AnswerRequest): Answer | undefined;
+  keep(request: AnswerRequest, answer: Answer): void;
+}
+
+/** An empty memo for answers of one generator by this agent's prompts. */
+export function createAnswerMemo(agent: AnswerAgent): AnswerMemo {
+  const answers = new Map<string, Answer>();
+  const keyOf = (request: AnswerRequest): string => JSON.stringify(agent.prompt(request));
+  return {
+    get: (request) => answers.get(keyOf(request)),
+    keep: (request, answer) => {
+      if (answer.status !== "failed") answers.set(keyOf(request), answer);
+    },
+  };
 }
 
 /** Questions of one batch; fixed, so that a resumed evaluation runs the same batches. */
@@ -38,19 +63,21 @@ const batchSize = 48;
 
 /**
  * Answers the questions in fixed batches and appends each batch to `file`; what is there already is kept.
- * A batch that a killed run left half-written is answered again as a whole.
+ * A batch that a killed run left half-written is answered again as a whole. What `memo` holds is not asked again, and
+ * the predictions are put into it when all are there: batches then depend on the arms before, never on a kill.
  */
 export async function answerQuestions(options: {
   readonly questions: readonly Question[];
   readonly context: ContextSource;
   readonly generator: TextGenerator;
   readonly agent: AnswerAgent;
+  readonly memo: AnswerMemo;
   readonly file: string;
   readonly progress: ProgressTask;
   readonly signal: AbortSignal;
 }): Promise<readonly Prediction[]> {
   const log = jsonLines(options.file, predictionSchema);
-  const found = await log.read();
+  const found = ofTheseQuestions(await log.read(), options.questions);
   const isFinished = found.length >= options.questions.length;
   const predictions = isFinished
     ? found
@@ -67,17 +94,39 @@ export async function answerQuestions(options: {
         memories: await options.context(question),
       })),
     );
+    const unasked = requests.filter((request) => options.memo.get(request) === undefined);
     const answers = await answerAll({
       generator: options.generator,
       agent: options.agent,
-      requests,
+      requests: unasked,
     });
-    const records = requests.map((request, index) => toPrediction(request, answers[index]));
+    const answerOf = new Map(unasked.map((request, index) => [request, answers[index]]));
+    const records = requests.map((request) =>
+      toPrediction(request, options.memo.get(request) ?? answerOf.get(request)),
+    );
     await log.append(records);
     predictions.push(...records);
     options.progress.advance(records.length);
   }
+  const textOf = new Map(options.questions.map(({ id, text }) => [id, text]));
+  for (const { questionId, memories, outcome } of predictions) {
+    const question = { id: questionId, text: textOf.get(questionId) ?? "" };
+    options.memo.keep({ question, memories: memories.map(toAnswerMemory) }, outcome);
+  }
   return predictions;
+}
+
+/** The records from the first on that answer these questions in this order: an earlier evaluation may have asked others. */
+function ofTheseQuestions(
+  found: readonly Prediction[],
+  questions: readonly Question[],
+): Prediction[] {
+  const end = found.findIndex(({ questionId }, index) => questionId !== questions[index]?.id);
+  return end === -1 ? [...found] : found.slice(0, end);
+}
+
+function toAnswerMemory({ participant, ...memory }: Prediction["memories"][number]): AnswerMemory {
+  return participant === undefined ? memory : { ...memory, participant };
 }
 
 function toPrediction(

@@ -6,7 +6,7 @@ import { inspectEngine } from "@memory-r1/engine";
 import { readManifest, verifyManifestFiles } from "@memory-r1/report";
 import { EngineLostError } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { resolveExperiment } from "../experiment.ts";
+import { type Override, resolveExperiment } from "../experiment.ts";
 import type { RunResult } from "../run-context.ts";
 import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
 import { createSilentContext } from "./__fixtures__/silent-context.ts";
@@ -44,14 +44,19 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       runDirectory: folderOf(runId),
       runId,
       seed: 7,
-      dtype: "bfloat16",
+      dtype: "float32",
       context: createSilentContext(root, { onProgress, signal }),
     });
   }
 
-  function resume(runId: string, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+  function resume(
+    runId: string,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    overrides: readonly Override[] = [],
+  ): Promise<RunResult> {
     const context = createSilentContext(root, { onProgress, signal });
-    return resumeExperiment({ runDirectory: folderOf(runId), context });
+    return resumeExperiment({ runDirectory: folderOf(runId), overrides, context });
   }
 
   /** Engines at work for this run: their command names its folder of checkpoints. */
@@ -105,9 +110,9 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     expect(manifest).toMatchObject({
       experiment: "tiny",
       seeds: { run: 7 },
-      configuration: { model: { dtype: "bfloat16" }, evaluation: { testSample: 3 } },
+      configuration: { model: { dtype: "float32" }, evaluation: { testSample: 3 } },
     });
-    expect(manifest.command).toContain("run tiny --seed 7 --dtype bfloat16");
+    expect(manifest.command).toContain("run tiny --seed 7 --dtype float32");
     expect(Object.keys(await computed("whole"))).toEqual([
       "banks.csv",
       join("banks", "trained.jsonl"),
@@ -156,4 +161,18 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       await readManifest(join(result.runDirectory, "manifest.json")),
     );
   }, 900_000);
+
+  it("evaluates what was trained in another way, and says so in the manifest", async () => {
+    const trained = await computed("whole");
+    const other: Override = ["evaluation.testSample", "5"];
+    const result = await resume("whole", ignore, never, [other]);
+    expect(result.table.rows.map(({ questions }) => questions)).toEqual([5, 5, 5]);
+    const file = join("training", "manager", "metrics.jsonl");
+    expect((await computed("whole"))[file]).toBe(trained[file]);
+    const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));
+    expect(manifest).toMatchObject({
+      configuration: { evaluation: { testSample: 5 } },
+      resumed: [{ overrides: ["evaluation.testSample=5"] }],
+    });
+  }, 600_000);
 });

@@ -36,6 +36,37 @@ describe("chooseQuestions", () => {
     });
   });
 
+  it("draws whole conversations by the seed before it draws questions", () => {
+    const { test } = splits;
+    const twins = {
+      ...splits,
+      test: {
+        ...test,
+        conversations: ["a", "b", "c", "d"].map((id) => ({ id, participants: [], sessions: [] })),
+        questions: ["a", "b", "c", "d"].flatMap((conversationId) =>
+          test.questions.map((question) => ({ ...question, conversationId })),
+        ),
+      },
+    };
+    const drawn = (count: number, seed: number) => {
+      const overrides: Override[] = [
+        ["evaluation.testConversations", String(count)],
+        ["evaluation.testSample", "999"],
+        ["seed", String(seed)],
+      ];
+      const { test: asked } = chooseQuestions(resolveExperiment(tinyExperiment, overrides), twins);
+      expect(asked).toHaveLength(22 * count);
+      return [...new Set(asked.map(({ conversationId }) => conversationId))];
+    };
+    for (const seed of [1, 2, 3]) {
+      expect(drawn(4, seed)).toEqual(["a", "b", "c", "d"]);
+      expect(drawn(3, seed)).toEqual(expect.arrayContaining(drawn(2, seed)));
+    }
+    expect(new Set([1, 2, 3, 4, 5, 6, 7, 8].map((seed) => drawn(1, seed)[0])).size).toBeGreaterThan(
+      1,
+    );
+  });
+
   it("refuses another conversation's memories where all questions are about one conversation", () => {
     const control: Override = ["evaluation.arms.2.context", "other-conversation"];
     expect(() => choose(control)).toThrow(ConfigError);

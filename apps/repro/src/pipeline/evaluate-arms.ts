@@ -1,8 +1,14 @@
 import { baselines, createBaseline } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
-import { ConfigError, type Conversation, type Question } from "@memory-r1/spec";
-import type { Arm, Experiment } from "../experiment.ts";
-import { answerQuestions, type Prediction, predictionFile } from "./answer-questions.ts";
+import { ConfigError, type Conversation, deriveSeed, type Question } from "@memory-r1/spec";
+import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
+import {
+  type AnswerMemo,
+  answerQuestions,
+  createAnswerMemo,
+  type Prediction,
+  predictionsFile,
+} from "./answer-questions.ts";
 import {
   bankContext,
   type ContextSource,
@@ -35,17 +41,24 @@ export async function evaluateArms(
 ): Promise<Evaluation> {
   const { arms } = services.experiment.evaluation;
   const questions = chooseQuestions(services.experiment, services.splits);
-  const asked = [...questions.validation, ...questions.test];
-  const conversations = conversationsOf(services, asked);
-  const kinds = new Set(
-    arms.flatMap(({ memory }) => (memory.kind === "bank" ? [memory.manager] : [])),
+  const conversations = conversationsOf(services, [...questions.validation, ...questions.test]);
+  const banks = await playManagers(
+    services,
+    conversationsByManager(services, arms, questions, conversations),
+    conversations,
+    agents.manager,
   );
-  const banks = await playManagers(services, kinds, conversations, agents.manager);
   const predictions = new Map<string, readonly Prediction[]>();
-  const progress = services.context.startProgress("answers", asked.length * arms.length);
+  const memos: Readonly<Record<Arm["answer"], AnswerMemo>> = {
+    untrained: createAnswerMemo(services.answerAgent),
+    trained: createAnswerMemo(services.answerAgent),
+  };
+  const total = arms.reduce((sum, arm) => sum + askedOf(arm, questions).length, 0);
+  const progress = services.context.startProgress("answers", total);
   try {
     for (const arm of arms) {
       progress.note(arm.name);
+      const asked = askedOf(arm, questions);
       const generator =
         arm.answer === "trained" && agents.answer !== undefined
           ? await services.trained(agents.answer)
@@ -57,7 +70,8 @@ export async function evaluateArms(
           context: await contextOf(services, arm, banks, conversations),
           generator,
           agent: services.answerAgent,
-          file: predictionFile(services.runDirectory, arm.name),
+          memo: memos[arm.answer],
+          file: predictionsFile(services.runDirectory, arm.name),
           progress,
           signal: services.context.signal,
         }),
@@ -74,8 +88,9 @@ export async function evaluateArms(
  * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
-  const { validation, testSample, arms } = experiment.evaluation;
-  const test = splits.test.questions;
+  const { validation, testConversations, testSample, arms } = experiment.evaluation;
+  const drawn = drawConversations(splits.test.conversations, testConversations, experiment.seed);
+  const test = splits.test.questions.filter(({ conversationId }) => drawn.has(conversationId));
   const questions = {
     validation: validation ? splits.validation.questions : [],
     test:
@@ -94,6 +109,46 @@ export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): E
     );
   }
   return questions;
+}
+
+/** Ids of a seeded draw; all where no number is given. A smaller draw is part of every larger one of the same seed. */
+function drawConversations(
+  conversations: readonly Conversation[],
+  count: number | undefined,
+  seed: number,
+): ReadonlySet<string> {
+  const ranked = conversations
+    .map(({ id }) => ({ id, rank: deriveSeed("draw-conversations", seed, id) }))
+    .sort((one, other) => one.rank - other.rank || (one.id < other.id ? -1 : 1));
+  return new Set(ranked.slice(0, count).map(({ id }) => id));
+}
+
+/** The questions that an arm is asked: validation first. */
+function askedOf(arm: Arm, questions: EvaluatedQuestions): readonly Question[] {
+  return evaluatedSplits.flatMap((split) => (arm.splits.includes(split) ? questions[split] : []));
+}
+
+/** What each Manager has to play: the conversations that its arms are asked about, or read as another's. */
+function conversationsByManager(
+  services: RunServices,
+  arms: readonly Arm[],
+  questions: EvaluatedQuestions,
+  all: readonly Conversation[],
+): ReadonlyMap<ManagerKind, readonly Conversation[]> {
+  const asked = new Map<ManagerKind, Question[]>();
+  const needsAll = new Set<ManagerKind>();
+  for (const arm of arms) {
+    if (arm.memory.kind !== "bank") continue;
+    const { manager } = arm.memory;
+    asked.set(manager, [...(asked.get(manager) ?? []), ...askedOf(arm, questions)]);
+    if (arm.context === "other-conversation") needsAll.add(manager);
+  }
+  return new Map(
+    [...asked].map(([manager, ofManager]) => [
+      manager,
+      needsAll.has(manager) ? all : conversationsOf(services, ofManager),
+    ]),
+  );
 }
 
 function conversationsOf(services: RunServices, questions: readonly Question[]): Conversation[] {

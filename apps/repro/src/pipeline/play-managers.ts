@@ -12,12 +12,13 @@ export type ManagerKind = Extract<Arm["memory"], { kind: "bank" }>["manager"];
 export type PlayedBanks = ReadonlyMap<string, PlayedEpisode>;
 
 /**
- * Plays the conversations with every Manager that the arms name. The two untrained Managers share weights and so one
- * decode batch. Finished files are read, not played again.
+ * Plays with every Manager the conversations that its arms are asked about. The two untrained Managers share weights
+ * and so one decode batch. Finished files are read, not played again.
+ * @param conversations everything that is asked about: the add-everything banks are made for all of it.
  */
 export async function playManagers(
   services: RunServices,
-  kinds: ReadonlySet<ManagerKind>,
+  kinds: ReadonlyMap<ManagerKind, readonly Conversation[]>,
   conversations: readonly Conversation[],
   trainedManager: TrainedAgent | undefined,
 ): Promise<ReadonlyMap<ManagerKind, PlayedBanks>> {
@@ -31,14 +32,15 @@ export async function playManagers(
     kinds.has(kind),
   );
   if (untrained.length > 0) {
-    const lanes = untrained.flatMap((kind) => lanesOf(services, kind, conversations));
+    const lanes = untrained.flatMap((kind) => lanesOf(services, kind, kinds.get(kind) ?? []));
     const episodes = await play(services, "untrained", lanes, services.base);
-    for (const kind of untrained) played.set(kind, ofKind(episodes, kind, conversations));
+    for (const kind of untrained) played.set(kind, ofKind(episodes, kind, kinds.get(kind) ?? []));
   }
-  if (kinds.has("trained") && trainedManager !== undefined) {
-    const lanes = lanesOf(services, "trained", conversations);
+  const ofTrained = kinds.get("trained");
+  if (ofTrained !== undefined && trainedManager !== undefined) {
+    const lanes = lanesOf(services, "trained", ofTrained);
     const episodes = await play(services, "trained", lanes, await services.trained(trainedManager));
-    played.set("trained", ofKind(episodes, "trained", conversations));
+    played.set("trained", ofKind(episodes, "trained", ofTrained));
   }
   return played;
 }

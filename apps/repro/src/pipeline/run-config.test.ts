@@ -14,6 +14,7 @@ const config: RunConfig = {
   command: "npx pnpm@10.34.8 repro run tiny",
   startedAt: "2025-01-02T03:04:05.000Z",
   code: { commit: null, dirty: false },
+  resumed: [],
   datasetSha256: "0".repeat(64),
   experiment: resolveExperiment(tinyExperiment),
 };

@@ -15,6 +15,17 @@ const runConfigSchema = z.strictObject({
   datasetSha256: z.string(),
   dataDirectory: z.string().optional(),
   threads: z.number().optional(),
+  /** What went on with the run after it had stopped, oldest first: the manifest must not name one commit of two. */
+  resumed: z
+    .array(
+      z.strictObject({
+        at: z.iso.datetime(),
+        code: z.strictObject({ commit: z.string().nullable(), dirty: z.boolean() }),
+        /** Changes of the evaluation, as the command line gave them; `experiment` holds them already. */
+        overrides: z.array(z.string()),
+      }),
+    )
+    .default([]),
   experiment: experimentSchema,
 });
 export type RunConfig = z.infer<typeof runConfigSchema>;

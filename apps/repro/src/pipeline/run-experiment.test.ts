@@ -42,7 +42,19 @@ describe("runExperiment", () => {
 });
 
 describe("resumeExperiment", () => {
-  const resume = () => resumeExperiment({ runDirectory: pathOf("run"), context: context() });
+  const resume = (...overrides: readonly Override[]) =>
+    resumeExperiment({ runDirectory: pathOf("run"), overrides, context: context() });
+  const writeConfig = () =>
+    writeRunConfig(pathOf("run"), {
+      schemaVersion: 1,
+      runId: "run",
+      command: "repro run tiny",
+      startedAt: "2025-01-02T03:04:05.000Z",
+      code: { commit: null, dirty: false },
+      datasetSha256: "0".repeat(64),
+      resumed: [],
+      experiment: resolveExperiment(tinyExperiment),
+    });
 
   it("refuses a folder in which no run has begun", async () => {
     await mkdir(pathOf("run"));
@@ -50,18 +62,21 @@ describe("resumeExperiment", () => {
   });
 
   it("refuses to go on with other data", async () => {
-    await writeRunConfig(pathOf("run"), {
-      schemaVersion: 1,
-      runId: "run",
-      command: "repro run tiny",
-      startedAt: "2025-01-02T03:04:05.000Z",
-      code: { commit: null, dirty: false },
-      datasetSha256: "0".repeat(64),
-      experiment: resolveExperiment(tinyExperiment),
-    });
+    await writeConfig();
     const resumed = resume();
     await expect(resumed).rejects.toThrow(ResumeMismatchError);
     await expect(resumed).rejects.toThrow(`the run was started with ${"0".repeat(64)}`);
     await expect(resumed).rejects.toThrow("--data-dir");
+  });
+
+  it.each<[override: Override, problem: string]>([
+    [["training.0.steps", "2"], "--set training.0.steps: a run that has begun"],
+    [["evaluation.mainMetric", "rouge-9"], "evaluation.mainMetric must be one of"],
+    [["evaluation.metrics", '["squad-f1","f2"]'], 'There is no metric "f2"'],
+  ])("refuses to change %j of what has begun", async (override, problem) => {
+    await writeConfig();
+    const resumed = resume(override);
+    await expect(resumed).rejects.toThrow(ConfigError);
+    await expect(resumed).rejects.toThrow(problem);
   });
 });

@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promptHashes } from "@memory-r1/core";
 import { splitDataset } from "@memory-r1/datasets";
-import { renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
-import { type Dataset, parseJson, ResumeMismatchError } from "@memory-r1/spec";
+import { type Manifest, renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
+import { ConfigError, type Dataset, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { resolveExperiment } from "../experiment.ts";
+import { type Experiment, type Override, resolveExperiment } from "../experiment.ts";
 import type {
   ResumeExperimentOptions,
   RunContext,
@@ -14,7 +14,7 @@ import type {
 } from "../run-context.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
-import { loadDataset } from "./load-dataset.ts";
+import { loadDataset, loadRunDataset } from "./load-run-dataset.ts";
 import { namePolicies } from "./named-policies.ts";
 import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
@@ -38,7 +38,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   ]);
   // What is wrong with an experiment is said before there is a folder for it, not after hours of training.
   namePolicies(experiment);
-  const dataset = await loadDataset(experiment.dataset, context);
+  const dataset = await loadDataset(experiment, context);
   chooseQuestions(experiment, splitDataset(dataset, experiment.split));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
@@ -50,39 +50,68 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
     datasetSha256: dataset.sha256,
     ...(context.dataDirectory === undefined ? {} : { dataDirectory: context.dataDirectory }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    resumed: [],
     experiment,
   };
   await writeRunConfig(options.runDirectory, config);
   return carryOut(config, dataset, options.runDirectory, context);
 }
 
-/** Goes on with a run where it stopped. @throws ResumeMismatchError where its data set has changed since */
+/**
+ * Goes on with a run where it stopped. Its evaluation may be another one than it was started with; what was trained stays.
+ * @throws ResumeMismatchError where its data set has changed since
+ * @throws ConfigError where more than the evaluation is to be changed
+ */
 export async function resumeExperiment(options: ResumeExperimentOptions): Promise<RunResult> {
-  const { config, dataset, context } = await openRun(options.runDirectory, options.context);
+  const started = await readRunConfig(options.runDirectory);
+  const experiment = withOtherEvaluation(started.experiment, options.overrides);
+  const context: RunContext = {
+    ...options.context,
+    dataDirectory: options.context.dataDirectory ?? started.dataDirectory,
+  };
+  const dataset = await loadRunDataset(started, context);
+  chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  const code = await codeVersion(context.repositoryRoot);
+  const config: RunConfig = {
+    ...started,
+    experiment,
+    resumed: [
+      ...started.resumed,
+      {
+        at: new Date().toISOString(),
+        code: { commit: code?.commit ?? null, dirty: code?.dirty ?? false },
+        overrides: options.overrides.map(([path, value]) => `${path}=${value}`),
+      },
+    ],
+  };
+  await writeRunConfig(options.runDirectory, config);
   return carryOut(config, dataset, options.runDirectory, context);
 }
 
-/**
- * What a run was started with, and its data set. `context` has the run's own data folder where none was given.
- * @throws ResumeMismatchError where the folder is no run's, or the data set has changed since
- */
-export async function openRun(
-  runDirectory: string,
-  given: RunContext,
-): Promise<{ config: RunConfig; dataset: Dataset; context: RunContext }> {
-  const config = await readRunConfig(runDirectory);
-  const context: RunContext = {
-    ...given,
-    dataDirectory: given.dataDirectory ?? config.dataDirectory,
-  };
-  const dataset = await loadDataset(config.experiment.dataset, context);
-  if (dataset.sha256 !== config.datasetSha256) {
-    throw new ResumeMismatchError(
-      `The data set ${dataset.name} has sha256 ${dataset.sha256}, the run was started with ${config.datasetSha256}. ` +
-        "Give the folder of that file with --data-dir.",
+function withOtherEvaluation(experiment: Experiment, overrides: readonly Override[]): Experiment {
+  if (overrides.length === 0) return experiment;
+  const other = overrides.find(([path]) => !path.startsWith("evaluation."));
+  if (other !== undefined) {
+    throw new ConfigError(
+      `--set ${other[0]}: a run that has begun can change its evaluation only (evaluation.…), since all else decides what ` +
+        "was trained. Start another run with `repro run`.",
     );
   }
-  return { config, dataset, context };
+  const changed = resolveExperiment(experiment, overrides);
+  namePolicies(changed);
+  return changed;
+}
+
+/** The sittings that a reader of the result must know of: other code or another evaluation than the first one's. */
+function changedSittings(config: RunConfig): NonNullable<Manifest["resumed"]> {
+  return config.resumed
+    .filter(
+      ({ code, overrides }) =>
+        overrides.length > 0 ||
+        code.commit !== config.code.commit ||
+        code.dirty !== config.code.dirty,
+    )
+    .map(({ code, overrides }) => ({ code, overrides }));
 }
 
 async function carryOut(
@@ -119,6 +148,7 @@ async function work(
   const agents = await train(services);
   const evaluation = await evaluateArms(services, agents);
   const tables = tabulate(config.experiment, evaluation);
+  const later = changedSittings(config);
   await writeResult({
     directory: services.runDirectory,
     files: {
@@ -133,6 +163,7 @@ async function work(
       experiment: config.experiment.name,
       command: config.command,
       code: config.code,
+      ...(later.length === 0 ? {} : { resumed: later }),
       createdAt: new Date().toISOString(),
       configuration: parseJson(
         JSON.stringify(config.experiment),

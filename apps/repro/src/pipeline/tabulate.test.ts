@@ -14,7 +14,7 @@ const armOf = (name: string, system: string, variant: string) =>
     variant,
     memory: { kind: "baseline", baseline: "rag-turns" },
     answer: "untrained",
-  }) as const satisfies Omit<Arm, "context">;
+  }) as const satisfies Omit<Arm, "context" | "splits">;
 
 function experimentOf(changes: Partial<Experiment["evaluation"]> = {}): Experiment {
   return resolveExperiment({

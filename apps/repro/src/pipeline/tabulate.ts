@@ -9,7 +9,7 @@ import {
   type TableData,
 } from "@memory-r1/report";
 import { type Outcome, type Question, ungraded } from "@memory-r1/spec";
-import type { Arm, Experiment } from "../experiment.ts";
+import { type Arm, type EvaluatedSplit, evaluatedSplits, type Experiment } from "../experiment.ts";
 import type { Prediction } from "./answer-questions.ts";
 import type { Evaluation, EvaluatedQuestions } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
@@ -23,14 +23,11 @@ export interface RunTables {
   readonly banks: TableData;
 }
 
-const splitNames = ["validation", "test"] as const;
-type SplitName = (typeof splitNames)[number];
-
 const splitColumn = { key: "split", label: "Questions of", kind: "text" } as const;
 
 /** Scores every prediction and lays out the tables. Pure: equal predictions and seed give equal tables. */
 export function tabulate(experiment: Experiment, evaluation: Evaluation): RunTables {
-  const splits = splitNames.filter((split) => evaluation.questions[split].length > 0);
+  const splits = evaluatedSplits.filter((split) => evaluation.questions[split].length > 0);
   const parts = splits.map((split) => {
     const records = experiment.evaluation.arms.flatMap((arm) =>
       recordsOf(experiment, arm, evaluation, split),
@@ -53,8 +50,9 @@ function recordsOf(
   experiment: Experiment,
   arm: Arm,
   evaluation: Evaluation,
-  split: SplitName,
+  split: EvaluatedSplit,
 ): PredictionRecord[] {
+  if (!arm.splits.includes(split)) return [];
   const byId = new Map(
     (evaluation.predictions.get(arm.name) ?? []).map((prediction) => [
       prediction.questionId,
@@ -91,7 +89,7 @@ function outcomeOf(name: string, prediction: Prediction | undefined, question: Q
 }
 
 interface SplitRows {
-  readonly split: SplitName;
+  readonly split: EvaluatedSplit;
   readonly records: readonly PredictionRecord[];
   readonly rows: readonly AggregateRow[];
 }
@@ -130,9 +128,10 @@ function comparisonTable(experiment: Experiment, parts: readonly SplitRows[]): T
   const arms = new Map(experiment.evaluation.arms.map((arm) => [arm.name, arm]));
   const metric = experiment.evaluation.mainMetric;
   const rows = parts.flatMap(({ split, records }) =>
-    experiment.evaluation.comparisons.map(([from, to]) => {
+    experiment.evaluation.comparisons.flatMap(([from, to]) => {
       const base = arms.get(from);
       const changed = arms.get(to);
+      if (![base, changed].every((arm) => arm?.splits.includes(split) === true)) return [];
       const estimate =
         base === undefined || changed === undefined
           ? undefined
@@ -189,7 +188,7 @@ function notes(experiment: Experiment, comparisons: TableData): string[] {
 /** What each Manager's episodes came to, per split: operations by kind, bank size, and evidence gone from the banks. */
 function bankTable(evaluation: Evaluation): TableData {
   const rows = [...evaluation.banks].flatMap(([manager, played]) =>
-    splitNames.flatMap((split) => {
+    evaluatedSplits.flatMap((split) => {
       const summary = summariseBanks(played, evaluation.questions, split);
       return summary === undefined ? [] : [{ split, manager, ...summary }];
     }),
@@ -222,10 +221,10 @@ function bankTable(evaluation: Evaluation): TableData {
 function summariseBanks(
   played: PlayedBanks,
   questions: EvaluatedQuestions,
-  split: SplitName,
+  split: EvaluatedSplit,
 ): Record<string, number | undefined> | undefined {
   const asked = groupByConversation(questions[split]);
-  if (asked.size === 0) return undefined;
+  if (![...asked.keys()].some((conversationId) => played.has(conversationId))) return undefined;
   const sums = {
     facts: 0,
     add: 0,
