@@ -112,7 +112,7 @@ describe("judgeAnswers", () => {
   it("asks no model where there is nothing to ask", async () => {
     const { generator, judge } = setUp([
       item(1, null),
-      item(2, "tea", { answer: null }),
+      { line: 2, given: { question: "?", prediction: "tea" } },
       item(3, "Not mentioned", { answerable: false }),
       { ...item(4, null), decided: { score: 0, reason: "no answer: empty" } },
     ]);

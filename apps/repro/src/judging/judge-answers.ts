@@ -113,7 +113,7 @@ function planOf(item: JudgeItem, { judge, model }: JudgeAnswersOptions): Plan {
     question: given.question,
     prediction: given.prediction,
     ...(given.id === undefined ? {} : { questionId: given.id }),
-    ...(typeof given.answer === "string" ? { gold: given.answer } : {}),
+    ...(given.answer === undefined ? {} : { gold: given.answer }),
     ...(given.type === undefined ? {} : { type: given.type }),
     ...(given.answerable === undefined ? {} : { answerable: given.answerable }),
   });

@@ -14,8 +14,8 @@ async function read(text: string) {
 
 it("reads lines, numbers as texts, and counts lines as an editor does", async () => {
   const { lines, malformed } = await read(
-    '\uFEFF{"question": "?", "answer": 2022, "prediction": "2022", "category": 2}\r\n\n' +
-      '{"id": 7, "question": "?", "answer": null, "prediction": null, "type": "multi-session", "answerable": false}',
+    '\uFEFF{"question": "?", "answer": 2022, "prediction": 2022, "category": 2}\r\n\n' +
+      '{"id": 7, "question": "?", "answer": null, "prediction": null, "type": "multi-session", "category": null, "answerable": false}',
   );
   expect(malformed).toEqual([]);
   expect(lines).toEqual([
@@ -25,7 +25,6 @@ it("reads lines, numbers as texts, and counts lines as an editor does", async ()
       given: {
         id: "7",
         question: "?",
-        answer: null,
         prediction: null,
         type: "multi-session",
         answerable: false,

@@ -10,14 +10,14 @@ const textOrNumber = z.union([z.string(), z.number()]).transform(String);
 export const predictionLineSchema = z.looseObject({
   id: textOrNumber.optional(),
   question: z.string(),
-  /** The gold answer; absent or null: there is none, and the line stays ungraded. */
-  answer: textOrNumber.nullish(),
+  /** The gold answer; absent: there is none, and the line stays ungraded. */
+  answer: textOrNumber.optional(),
   /** Null: the system gave no answer (its call failed); the line stays ungraded. */
-  prediction: z.string().nullable(),
+  prediction: textOrNumber.nullable(),
   /** Lines are summed up by it. */
   category: textOrNumber.optional(),
   /** LongMemEval's type of question. */
-  type: z.string().optional(),
+  type: textOrNumber.optional(),
   answerable: z.boolean().optional(),
   /** What a person says of the prediction. */
   label: z.enum(["correct", "wrong"]).optional(),
@@ -41,13 +41,24 @@ const fieldsOfVerdicts: ReadonlySet<string> = new Set([
   "verdicts",
 ]);
 
-const answerOfLine = predictionLineSchema.transform(
-  ({ question, prediction, ...others }): PredictionLine => ({
-    question,
-    prediction,
-    ...Object.fromEntries(Object.entries(others).filter(([name]) => !fieldsOfVerdicts.has(name))),
-  }),
+const optionalFields: ReadonlySet<string> = new Set(
+  Object.keys(predictionLineSchema.shape).filter(
+    (name) => name !== "prediction" && name !== "question",
+  ),
 );
+
+/** A line as people write it: many programs write null where there is nothing. */
+const answerOfLine = z
+  .looseObject({})
+  .transform((fields) =>
+    Object.fromEntries(
+      Object.entries(fields).filter(
+        ([name, value]) =>
+          !fieldsOfVerdicts.has(name) && (value !== null || !optionalFields.has(name)),
+      ),
+    ),
+  )
+  .pipe(predictionLineSchema);
 
 export interface PredictionFile {
   /** `line` counts from 1 in the file, blank lines included. */
