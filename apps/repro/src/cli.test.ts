@@ -1,3 +1,4 @@
+import { judges } from "@memory-r1/metrics";
 import { describe, expect, it } from "vitest";
 import { type CommandHandlers, runCommandLine } from "./cli.ts";
 
@@ -28,6 +29,8 @@ async function runWords(words: readonly string[], exitCode = 0) {
       stats: handle("datasets stats"),
       show: handle("datasets show"),
     },
+    judge: handle("judge"),
+    judgeAudit: handle("judgeAudit"),
   };
   const code = await runCommandLine({
     words,
@@ -41,6 +44,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
 }
 
 const quiet = { json: false, verbose: false };
+const judgeDefaults = { judge: "mem0-j", model: "m", concurrency: 8, unconstrained: false };
 
 describe("commands and flags", () => {
   it.each<{ words: string; command: string; request: object }>([
@@ -134,6 +138,54 @@ describe("commands and flags", () => {
       command: "datasets show",
       request: { question: "conv-26/qa-0", dataset: "locomo", json: false },
     },
+    {
+      words: "judge --judge mem0-j --model m --predictions p.jsonl --out v.jsonl",
+      command: "judge",
+      request: { ...quiet, ...judgeDefaults, predictions: "p.jsonl", out: "v.jsonl", runs: 1 },
+    },
+    {
+      words:
+        "judge demo-1 --judge mem0-j --model m --endpoint http://localhost:1 --runs 10 --concurrency 2 --unconstrained --arm a --arm b --data-dir d --json --verbose",
+      command: "judge",
+      request: {
+        judge: "mem0-j",
+        model: "m",
+        run: "demo-1",
+        endpoint: "http://localhost:1",
+        runs: 10,
+        concurrency: 2,
+        unconstrained: true,
+        arm: ["a", "b"],
+        dataDir: "d",
+        json: true,
+        verbose: true,
+      },
+    },
+    {
+      words: "judge-audit --judge mem0-j --model m --labels l.jsonl --out o.jsonl",
+      command: "judgeAudit",
+      request: {
+        ...quiet,
+        ...judgeDefaults,
+        labels: "l.jsonl",
+        out: "o.jsonl",
+        sample: 50,
+        seed: 1,
+      },
+    },
+    {
+      words:
+        "judge-audit --judge mem0-j --model m --dataset locomo-mini --sample 5 --seed 0 --out o",
+      command: "judgeAudit",
+      request: {
+        ...quiet,
+        ...judgeDefaults,
+        dataset: "locomo-mini",
+        out: "o",
+        sample: 5,
+        seed: 0,
+      },
+    },
   ])("`repro $words` is $command", async ({ words, command, request }) => {
     const { code, calls, err } = await runWords(words.split(" ").filter((word) => word !== ""));
     expect({ code, calls, err }).toEqual({ code: 0, calls: [{ command, request }], err: "" });
@@ -168,6 +220,10 @@ describe("usage errors", () => {
     { words: "datasets get", message: "Expected argument for name" },
     { words: "datasets show", message: "Expected argument for question-id" },
     { words: "datasets stats locomo extra", message: "Too many arguments" },
+    { words: "judge --judge mem0-j", message: "Expected input for flag --model" },
+    { words: "judge --model m --judge gpt", message: 'there is no judge "gpt": mem0-j,' },
+    { words: "judge --judge dmr --model m --endpoint localhost", message: "no address" },
+    { words: "judge-audit --judge dmr --model m", message: "Expected input for flag --out" },
   ])("`repro $words` calls nothing, says why and exits 2", async ({ words, message }) => {
     const { code, calls, out, err } = await runWords(words.split(" "));
     expect({ code, calls, out }).toEqual({ code: 2, calls: [], out: "" });
@@ -187,7 +243,17 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "score", "list", "datasets", "doctor"])
+    for (const command of [
+      "run",
+      "resume",
+      "report",
+      "score",
+      "list",
+      "datasets",
+      "doctor",
+      "judge",
+      "judge-audit",
+    ])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);
@@ -203,5 +269,7 @@ describe("help and version", () => {
     ]) {
       expect(runHelp.out).toContain(flag);
     }
+    const judgeHelp = await runWords(["judge", "--help"]);
+    for (const name of Object.keys(judges)) expect(judgeHelp.out).toContain(`  ${name}: `);
   });
 });

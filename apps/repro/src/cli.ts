@@ -10,6 +10,8 @@ import {
 } from "@stricli/core";
 import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
+import { buildJudgeAuditCommand, type JudgeAuditRequest } from "./commands/judge-audit.ts";
+import { buildJudgeCommand, type JudgeCommandRequest } from "./commands/judge.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";
 import { buildReportCommand, type ReportRequest } from "./commands/report.ts";
 import { buildResumeCommand, type ResumeRequest } from "./commands/resume.ts";
@@ -25,6 +27,8 @@ export interface CommandHandlers {
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
   readonly datasets: DatasetsHandlers<number>;
+  judge(request: JudgeCommandRequest): Promise<number>;
+  judgeAudit(request: JudgeAuditRequest): Promise<number>;
 }
 
 export interface CommandLineOptions {
@@ -82,6 +86,8 @@ function buildProgram(
       resume: buildResumeCommand(keep((request) => handlers.resume(request))),
       report: buildReportCommand(keep((request) => handlers.report(request))),
       score: buildScoreCommand(keep((request) => handlers.score(request))),
+      judge: buildJudgeCommand(keep((request) => handlers.judge(request))),
+      judgeAudit: buildJudgeAuditCommand(keep((request) => handlers.judgeAudit(request))),
       list: buildListCommand(keep((request) => handlers.list(request))),
       datasets: buildDatasetsRoutes({
         list: keep((request) => handlers.datasets.list(request)),

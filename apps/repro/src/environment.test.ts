@@ -28,6 +28,7 @@ describe("readEnvironment", () => {
         MEMORY_R1_DATA_DIR: "../data",
         MEMORY_R1_PYTHON: "bin/python",
         HF_TOKEN: "t",
+        MEMORY_R1_ENDPOINT_TOKEN: "e",
         npm_config_user_agent: "pnpm/10.34.8 npm/? node/v20.20.2 linux x64",
       }),
     ).toMatchObject({
@@ -35,6 +36,7 @@ describe("readEnvironment", () => {
       dataDirectory: "/data",
       pythonPath: "/work/bin/python",
       huggingFaceToken: "t",
+      endpointToken: "e",
       pnpmVersion: "10.34.8",
     });
     expect(read({ MEMORY_R1_PYTHON: "python3.12" }).pythonPath).toBe("python3.12");

@@ -10,6 +10,8 @@ export interface Environment {
   readonly pythonPath: string | undefined;
   /** HF_TOKEN, for models that need an account. Never logged. */
   readonly huggingFaceToken: string | undefined;
+  /** MEMORY_R1_ENDPOINT_TOKEN, for a model server named by --endpoint. HF_TOKEN never goes there. Never logged. */
+  readonly endpointToken: string | undefined;
   /** NO_COLOR is set (no-color.org). */
   readonly noColor: boolean;
   /** CI is set: nobody watches, so progress is written as plain lines. */
@@ -52,6 +54,7 @@ export function readEnvironment(source: EnvironmentSource): Environment {
     pythonPath:
       python !== undefined && /[/\\]/.test(python) ? resolve(callerDirectory, python) : python,
     huggingFaceToken: read("HF_TOKEN"),
+    endpointToken: read("MEMORY_R1_ENDPOINT_TOKEN"),
     noColor: read("NO_COLOR") !== undefined,
     isContinuousIntegration: !["false", "0", undefined].includes(continuousIntegration),
     callerDirectory,

@@ -7,6 +7,8 @@ import { createDatasetsShowHandler } from "./commands/datasets/show.ts";
 import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
 import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
+import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
+import { createJudgeHandler } from "./commands/judge.ts";
 import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
 import { createResumeHandler } from "./commands/resume.ts";
@@ -16,6 +18,7 @@ import { readEnvironment } from "./environment.ts";
 import { inspectSetup } from "./inspect-setup.ts";
 import { watchInterrupts } from "./interrupts.ts";
 import { createBarProgress, createLineProgress, type ProgressDisplay } from "./progress.ts";
+import type { JudgePipeline } from "./judging/judge-work.ts";
 import { readProjectFacts } from "./project-facts.ts";
 import { renderError } from "./render-error.ts";
 import { findRepositoryRoot } from "./repository-root.ts";
@@ -32,6 +35,12 @@ const pipeline: Pipeline = {
     (await import("./pipeline/tabulate-runs.ts")).tabulateRuns(options),
   listExperiments: async (options) =>
     (await import("./pipeline/list-experiments.ts")).listExperiments(options),
+};
+
+const judgePipeline: JudgePipeline = {
+  judgeFile: async (options) => (await import("./judging/judge-file.ts")).judgeFile(options),
+  judgeRun: async (options) => (await import("./judging/judge-run.ts")).judgeRun(options),
+  auditJudge: async (options) => (await import("./judging/audit-judge.ts")).auditJudge(options),
 };
 
 async function main(): Promise<number> {
@@ -82,6 +91,8 @@ async function main(): Promise<number> {
       resume: createResumeHandler(shell, pipeline),
       report: createReportHandler(shell, pipeline),
       score: createScoreHandler(shell),
+      judge: createJudgeHandler(shell, judgePipeline),
+      judgeAudit: createJudgeAuditHandler(shell, judgePipeline),
       list: createListHandler(shell, pipeline),
       datasets: {
         list: createDatasetsListHandler(shell),

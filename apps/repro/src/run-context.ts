@@ -26,6 +26,8 @@ export interface RunContext {
   /** The Python to use, from MEMORY_R1_PYTHON: a path or a command name. */
   readonly pythonPath: string | undefined;
   readonly huggingFaceToken: string | undefined;
+  /** For a model server that the user names, from MEMORY_R1_ENDPOINT_TOKEN. */
+  readonly endpointToken: string | undefined;
   readonly repositoryRoot: string;
 }
 

@@ -16,24 +16,55 @@ export interface SupervisedRun {
   readonly verbose: boolean;
 }
 
-/**
- * Runs the pipeline with progress and Ctrl-C, and shows what came of it: the table on stdout, or an error and how to
- * go on on stderr.
- * @returns the exit code: 0, 1 or 2 (see renderError), or that of the signal which ended it (interruptExitCodes).
- */
-export async function superviseRun(
+/** Runs the pipeline under supervision and shows what came of it: the table on stdout, where it lies on stderr. */
+export function superviseRun(
   shell: Shell,
   run: SupervisedRun,
   work: (context: RunContext) => Promise<RunResult>,
 ): Promise<number> {
-  const progress = shell.createProgress();
-  const interrupts = shell.watchInterrupts(() => {
-    progress.log(
-      existsSync(run.runDirectory)
+  const hasBegun = (): boolean => existsSync(run.runDirectory);
+  return superviseWork(shell, {
+    dataDir: run.dataDir,
+    verbose: run.verbose,
+    whenInterrupted: () =>
+      hasBegun()
         ? `interrupted; finish with: ${run.resumeCommand}`
         : "interrupted before the run had begun; start it again",
-    );
+    resumeCommand: () => (hasBegun() ? run.resumeCommand : undefined),
+    work: async (context) => {
+      const result = await work(context);
+      await writeRunResult(result);
+      return result;
+    },
+    show: (result) => {
+      showResult(shell, result, run.json);
+      return 0;
+    },
   });
+}
+
+export interface SupervisedWork<Result> {
+  readonly dataDir: string | undefined;
+  readonly verbose: boolean;
+  /** The line that answers the first Ctrl-C. */
+  readonly whenInterrupted: () => string;
+  /** How to go on after a failure; undefined where there is nothing to go on with. */
+  readonly resumeCommand: () => string | undefined;
+  readonly work: (context: RunContext) => Promise<Result>;
+  /** Shows the result once the progress display is closed; returns the exit code. */
+  readonly show: (result: Result) => number;
+}
+
+/**
+ * Does long work with progress and Ctrl-C; an error is shown on stderr, with how to go on.
+ * @returns the exit code: that of `show`, 1 or 2 (see renderError), or that of the signal which ended it (interruptExitCodes).
+ */
+export async function superviseWork<Result>(
+  shell: Shell,
+  options: SupervisedWork<Result>,
+): Promise<number> {
+  const progress = shell.createProgress();
+  const interrupts = shell.watchInterrupts(() => progress.log(options.whenInterrupted()));
   const { environment } = shell;
   const context: RunContext = {
     logger: {
@@ -44,27 +75,26 @@ export async function superviseRun(
     signal: interrupts.signal,
     cacheDirectory: environment.cacheDirectory,
     dataDirectory:
-      run.dataDir === undefined
+      options.dataDir === undefined
         ? environment.dataDirectory
-        : resolve(environment.callerDirectory, run.dataDir),
+        : resolve(environment.callerDirectory, options.dataDir),
     pythonPath: environment.pythonPath,
     huggingFaceToken: environment.huggingFaceToken,
+    endpointToken: environment.endpointToken,
     repositoryRoot: shell.repositoryRoot,
   };
   try {
-    const result = await work(context);
-    await writeRunResult(result);
+    const result = await options.work(context);
     progress.close();
-    showResult(shell, result, run.json);
-    return 0;
+    return options.show(result);
   } catch (error) {
     progress.close();
     const signal = interrupts.received();
-    // After Ctrl-C whatever the pipeline rejects with is the end that was asked for.
-    if (signal !== undefined && !run.verbose) return interruptExitCodes[signal];
+    // After Ctrl-C whatever the work rejects with is the end that was asked for.
+    if (signal !== undefined && !options.verbose) return interruptExitCodes[signal];
     const rendered = renderError(error, {
-      verbose: run.verbose,
-      resumeCommand: existsSync(run.runDirectory) ? run.resumeCommand : undefined,
+      verbose: options.verbose,
+      resumeCommand: options.resumeCommand(),
     });
     shell.writeError(rendered.text);
     return signal === undefined ? rendered.exitCode : interruptExitCodes[signal];

@@ -1,9 +1,18 @@
+export * from "./abstention.ts";
 export * from "./evidence.ts";
 export * from "./fact-survival.ts";
+export * from "./judges/agreement.ts";
+export * from "./judges/judge.ts";
+export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-template.ts";
+export * from "./judges/planted-answers.ts";
+export { judgePromptHashes } from "./judges/prompts.ts";
+export { type JudgeName, judges } from "./judges/registry.ts";
+export * from "./judges/repeated-runs.ts";
 export {
   computeLocomoF1,
   computeMultiAnswerF1,
   computeStemmedF1,
+  isLocomoRefusal,
   normaliseLocomoAnswer,
 } from "./locomo-f1.ts";
 export { computeMem0Bleu1, computeMem0F1 } from "./mem0.ts";

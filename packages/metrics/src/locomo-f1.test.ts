@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { computeLocomoF1, normaliseLocomoAnswer } from "./locomo-f1.ts";
+import { computeLocomoF1, isLocomoRefusal, normaliseLocomoAnswer } from "./locomo-f1.ts";
 
 describe("normaliseLocomoAnswer", () => {
   it("drops and, articles and punctuation as whole words only", () => {
@@ -53,4 +53,17 @@ describe("computeLocomoF1", () => {
     expect(computeLocomoF1("boats", "boat")).toBe(1);
     expect(computeLocomoF1("boats", "boat", "single-session-user")).toBe(1);
   });
+});
+
+describe("isLocomoRefusal", () => {
+  it.each([
+    "No information available",
+    "There is NO INFORMATION AVAILABLE on that.",
+    "It was not mentioned.",
+  ])("takes %j for a refusal", (prediction) => expect(isLocomoRefusal(prediction)).toBe(true));
+
+  it.each(["", "I don't know", "not  mentioned", "no information", "It was mentioned twice"])(
+    "takes %j for an answer",
+    (prediction) => expect(isLocomoRefusal(prediction)).toBe(false),
+  );
 });

@@ -37,8 +37,11 @@ export function computeMultiAnswerF1(prediction: string, gold: string): number {
   return sum / goldParts.length;
 }
 
-/** Whether a reply says that the conversation does not hold the answer, by the two phrases that the scorer knows. */
-function saysNotMentioned(prediction: string): boolean {
+/**
+ * Whether a reply says that the conversation does not hold the answer, by the two phrases that the official scorer knows.
+ * Source: snap-research/locomo task_eval/evaluation.py, `eval_question_answering`, category 5.
+ */
+export function isLocomoRefusal(prediction: string): boolean {
   const lower = prediction.toLowerCase();
   return lower.includes("no information available") || lower.includes("not mentioned");
 }
@@ -56,7 +59,7 @@ export function computeLocomoF1(prediction: string, gold: string, categoryCode?:
     case "3":
       return computeStemmedF1(prediction, gold.split(";")[0] ?? "");
     case "5":
-      return saysNotMentioned(prediction) ? 1 : 0;
+      return isLocomoRefusal(prediction) ? 1 : 0;
     default:
       return computeStemmedF1(prediction, gold);
   }

@@ -6,7 +6,7 @@ import {
   type JsonServer,
   type Reaction,
   type SeenRequest,
-} from "./__fixtures__/json-server.ts";
+} from "./json-server.ts";
 import { createInferenceEmbedding, type InferenceEmbeddingOptions } from "./inference-embedding.ts";
 
 let server: JsonServer | undefined;

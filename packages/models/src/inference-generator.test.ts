@@ -2,14 +2,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, type GenerateRequest } from "@memory-r1/spec";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { describeTextGeneratorContract } from "./contract.ts";
+import { createInferenceGenerator, type InferenceGeneratorOptions } from "./inference-generator.ts";
 import {
+  chatCompletion,
   startJsonServer,
   type JsonServer,
   type Reaction,
   type SeenRequest,
-} from "./__fixtures__/json-server.ts";
-import { describeTextGeneratorContract } from "./contract.ts";
-import { createInferenceGenerator, type InferenceGeneratorOptions } from "./inference-generator.ts";
+} from "./json-server.ts";
 
 const request = (content: string, more: Partial<GenerateRequest> = {}): GenerateRequest => ({
   messages: [{ role: "user", content }],
@@ -17,19 +18,6 @@ const request = (content: string, more: Partial<GenerateRequest> = {}): Generate
   temperature: 0,
   seed: 3,
   ...more,
-});
-
-const completion = (text: string, finishReason = "stop"): Reaction => ({
-  status: 200,
-  body: {
-    id: "1",
-    created: 1,
-    model: "m",
-    usage: {},
-    choices: [
-      { index: 0, finish_reason: finishReason, message: { role: "assistant", content: text } },
-    ],
-  },
 });
 
 let server: JsonServer | undefined;
@@ -81,7 +69,7 @@ describeTextGeneratorContract("@huggingface/inference, local server", async () =
 
 describe("createInferenceGenerator", () => {
   it("sends what was asked for, with the token", async () => {
-    const { generator, running } = await start(() => completion("hi"));
+    const { generator, running } = await start(() => chatCompletion("hi"));
     const schema = { type: "object", properties: { a: { type: "number" } } };
     const [result] = await generator.generate([
       request("héllo 😀", { constraint: { type: "json_schema", value: JSON.stringify(schema) } }),
@@ -89,6 +77,7 @@ describe("createInferenceGenerator", () => {
     expect(result).toEqual({
       status: "completed",
       completions: [{ text: "hi", stopReason: "stop" }],
+      attempts: 1,
     });
     expect(running.seen[0]).toEqual({
       path: "/v1/chat/completions",
@@ -108,7 +97,7 @@ describe("createInferenceGenerator", () => {
   });
 
   it("describes itself by model and place unless told how", async () => {
-    const { generator, running } = await start(() => completion("hi"));
+    const { generator, running } = await start(() => chatCompletion("hi"));
     expect(generator.description).toBe(`some/model (${running.url})`);
     expect(createInferenceGenerator({ model: "m", description: "judge v2" }).description).toBe(
       "judge v2",
@@ -122,16 +111,18 @@ describe("createInferenceGenerator", () => {
       { status: 503, body: { error: "busy" } },
       "break",
     ];
-    const { generator, running } = await start((_, index) => failures[index] ?? completion("hi"));
+    const { generator, running } = await start(
+      (_, index) => failures[index] ?? chatCompletion("hi"),
+    );
     const [result] = await generator.generate([request("x")]);
-    expect(result?.status).toBe("completed");
+    expect(result).toMatchObject({ status: "completed", attempts: 5 });
     expect(running.seen).toHaveLength(5);
     expect(generator.statistics()).toEqual({ calls: 1, retries: 4, failures: 0 });
   });
 
   it("tries again when no answer comes in time", async () => {
     const { generator, running } = await start(
-      (_, index) => (index === 0 ? "hang" : completion("hi")),
+      (_, index) => (index === 0 ? "hang" : chatCompletion("hi")),
       { requestTimeoutMs: 100 },
     );
     await expect(generator.generate([request("x")])).resolves.toMatchObject([
@@ -150,7 +141,7 @@ describe("createInferenceGenerator", () => {
       },
     );
     const [result] = await generator.generate([request("x")]);
-    expect(result).toMatchObject({ status: "failed" });
+    expect(result).toMatchObject({ status: "failed", attempts: 3 });
     expect(JSON.stringify(result)).toMatch(/HTTP 500.*out of memory/);
     expect(running.seen).toHaveLength(3);
     expect(warnings).toHaveLength(2);
@@ -176,7 +167,7 @@ describe("createInferenceGenerator", () => {
   it.each([
     ["no chat completion", { status: 200, body: { id: "1", created: 1, model: "m", usage: {} } }],
     ["a web page", { status: 200, html: "<html>" }],
-    ["a filtered text", completion("hi", "content_filter")],
+    ["a filtered text", chatCompletion("hi", "content_filter")],
   ] as const)("fails when the answer is %s", async (_, reaction) => {
     const { generator } = await start(() => reaction, { retries: 0 });
     const [result] = await generator.generate([request("x")]);
@@ -185,7 +176,7 @@ describe("createInferenceGenerator", () => {
   });
 
   it("fails when the server gives fewer completions than asked for", async () => {
-    const { generator } = await start(() => completion("hi"));
+    const { generator } = await start(() => chatCompletion("hi"));
     const [result] = await generator.generate([request("x", { count: 3 })]);
     expect(result).toMatchObject({ status: "failed" });
     expect(JSON.stringify(result)).toContain("asked for 3 completions, got 1");
@@ -194,7 +185,7 @@ describe("createInferenceGenerator", () => {
   it("reads text-generation-inference's finish reasons, and no content as empty text", async () => {
     const { generator } = await start((_, index) =>
       index === 0
-        ? completion("hi", "eos_token")
+        ? chatCompletion("hi", "eos_token")
         : {
             status: 200,
             body: {
@@ -225,7 +216,7 @@ describe("createInferenceGenerator", () => {
   });
 
   it("refuses a constraint that no chat server can hold to", async () => {
-    const { generator } = await start(() => completion("hi"));
+    const { generator } = await start(() => chatCompletion("hi"));
     await expect(
       generator.generate([request("x", { constraint: { type: "regex", value: "a|b" } })]),
     ).rejects.toBeInstanceOf(ConfigError);

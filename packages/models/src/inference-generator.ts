@@ -72,9 +72,11 @@ export function createInferenceGenerator(options: InferenceGeneratorOptions): In
     const count = request.count ?? 1;
     const responseFormat =
       request.constraint === undefined ? undefined : responseFormatOf(request.constraint);
+    let attempts = 0;
     try {
-      const answer: unknown = await caller.call(`chat with ${options.model}`, (signal) =>
-        client.chatCompletion(
+      const answer: unknown = await caller.call(`chat with ${options.model}`, (signal) => {
+        attempts += 1;
+        return client.chatCompletion(
           {
             model: options.model,
             ...(options.endpointUrl === undefined ? {} : { endpointUrl: options.endpointUrl }),
@@ -88,11 +90,12 @@ export function createInferenceGenerator(options: InferenceGeneratorOptions): In
           },
           // Its own retry of 503 has no limit and no pause.
           { retry_on_error: false, signal },
-        ),
-      );
-      return readAnswer(answer, count);
+        );
+      });
+      return { ...readAnswer(answer, count), attempts };
     } catch (error) {
-      if (error instanceof ModelCallError) return { status: "failed", reason: error.message };
+      if (error instanceof ModelCallError)
+        return { status: "failed", reason: error.message, attempts };
       throw error;
     }
   }

@@ -5,6 +5,8 @@ import type {
   TextGenerator,
 } from "@memory-r1/spec";
 
+export * from "./json-server.ts";
+
 /** What a script says to one completion of a request: its text, the whole completion, or a failed call. */
 export type ScriptedReply = string | GeneratedText | { readonly failed: string };
 

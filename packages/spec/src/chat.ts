@@ -31,14 +31,16 @@ export interface GeneratedText {
   readonly logProbs?: readonly number[];
 }
 
+/** `attempts`: how often the call was tried, from 1, where the generator repeats calls that fail for the moment. */
 export type GenerateResult =
   | {
       readonly status: "completed";
       readonly completions: readonly GeneratedText[];
       /** Token ids of the prompt, where tokens are known. */
       readonly promptTokens?: readonly number[];
+      readonly attempts?: number;
     }
-  | { readonly status: "failed"; readonly reason: string };
+  | { readonly status: "failed"; readonly reason: string; readonly attempts?: number };
 
 /** A language model behind any server. A failed call is a result, not an exception: it masks its sample. */
 export interface TextGenerator {

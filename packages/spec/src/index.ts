@@ -8,5 +8,6 @@ export * from "./memory.ts";
 export * from "./memory-system.ts";
 export * from "./outcome.ts";
 export * from "./parse-json.ts";
+export { createPromptLibrary, type PromptLibrary } from "./prompt-library.ts";
 export * from "./random.ts";
 export * from "./training.ts";

@@ -16,7 +16,7 @@ export type DatasetContext = Pick<RunContext, "cacheDirectory" | "dataDirectory"
  * @throws ConfigError, DataFormatError or DataIntegrityError for what the user can mend
  */
 export async function loadDataset(
-  experiment: Experiment,
+  experiment: Pick<Experiment, "dataset">,
   context: DatasetContext,
 ): Promise<Dataset> {
   const { logger, signal, cacheDirectory, dataDirectory, startProgress } = context;

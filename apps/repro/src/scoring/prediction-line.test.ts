@@ -1,4 +1,4 @@
-import { graded, ungraded } from "@memory-r1/spec";
+import { graded, type Outcome, ungraded } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { readPredictionLine, scoreFields } from "./prediction-line.ts";
 
@@ -134,7 +134,7 @@ describe("scoreFields", () => {
     ).toEqual({ scores: { a: 1, b: 0.5 } });
     expect(
       scoreFields(
-        new Map([
+        new Map<string, Outcome>([
           ["a", graded(1)],
           ["b", no],
         ]),

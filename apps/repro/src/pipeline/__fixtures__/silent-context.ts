@@ -25,6 +25,7 @@ export function createSilentContext(
     dataDirectory: undefined,
     pythonPath: undefined,
     huggingFaceToken: undefined,
+    endpointToken: undefined,
     repositoryRoot,
   };
 }

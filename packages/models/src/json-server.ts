@@ -41,7 +41,7 @@ function react(reaction: Reaction, response: ServerResponse): void {
   response.end(JSON.stringify(reaction.body));
 }
 
-/** A model server on loopback that asks `handle` what to do with each request. */
+/** A model server on loopback, for tests, that asks `handle` what to do with each request. */
 export async function startJsonServer(
   handle: (request: SeenRequest, index: number) => Reaction | Promise<Reaction>,
 ): Promise<JsonServer> {
@@ -76,6 +76,22 @@ export async function startJsonServer(
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** The body of an OpenAI-shaped chat completion with one choice, as an answer. */
+export function chatCompletion(text: string, finishReason = "stop"): Reaction {
+  return {
+    status: 200,
+    body: {
+      id: "1",
+      created: 1,
+      model: "m",
+      usage: {},
+      choices: [
+        { index: 0, finish_reason: finishReason, message: { role: "assistant", content: text } },
+      ],
     },
   };
 }
