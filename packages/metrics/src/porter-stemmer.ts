@@ -184,15 +184,45 @@ function step5b(word: string): string {
 }
 
 /**
- * The stem of a word, lower-cased first.
- * Source: nltk.stem.PorterStemmer 3.8, default mode; M. F. Porter, "An algorithm for suffix stripping", 1980.
+ * The rules compare single characters. A character outside of the basic plane is two of JavaScript's: each different one
+ * is stood in for by a private character, a consonant as it is itself.
  */
-export function computePorterStem(word: string): string {
-  const lower = word.toLowerCase();
-  const exception = exceptions.get(lower);
-  if (exception !== undefined) return exception;
-  if (lower.length <= 2) return lower;
-  const inflected = applyRules(step1b(step1a(lower)), finalYRules);
+function stemWithStandIns(word: string): string {
+  const standIns = new Map<string, string>();
+  const stand = [...word].map((character) => {
+    if (character.length === 1) return character;
+    const standIn = standIns.get(character) ?? String.fromCharCode(0xe000 + standIns.size);
+    standIns.set(character, standIn);
+    return standIn;
+  });
+  const originals = new Map([...standIns].map(([original, standIn]) => [standIn, original]));
+  return [...stemLetters(stand.join(""))].map((letter) => originals.get(letter) ?? letter).join("");
+}
+
+function stemLetters(word: string): string {
+  if (word.length <= 2) return word;
+  const inflected = applyRules(step1b(step1a(word)), finalYRules);
   const derived = applyRules(applyRules(step2(inflected), step3Rules), step4Rules);
   return step5b(step5a(derived));
+}
+
+/** Texts repeat their words; what was stemmed lately is kept. */
+const knownStems = new Map<string, string>();
+const maxKnownStems = 50_000;
+
+/**
+ * The stem of a word, lower-cased first (NLTK looks a word up in its exception list before that: `DYING` gives `dy`
+ * there and `die` here; every scorer lower-cases before it stems).
+ * Source: nltk.stem.PorterStemmer 3.9.2, default mode; M. F. Porter, "An algorithm for suffix stripping", 1980.
+ */
+export function computePorterStem(word: string): string {
+  const known = knownStems.get(word);
+  if (known !== undefined) return known;
+  const lower = word.toLowerCase();
+  const stem =
+    exceptions.get(lower) ??
+    (/[\ud800-\udbff]/.test(lower) ? stemWithStandIns(lower) : stemLetters(lower));
+  if (knownStems.size >= maxKnownStems) knownStems.clear();
+  knownStems.set(word, stem);
+  return stem;
 }
