@@ -1,10 +1,12 @@
 import { type BleuOrder, computeBleu, tokeniseWords } from "./bleu.ts";
-import { splitWhitespace, trimWhitespace } from "./python-text.ts";
+import { trimWhitespace, whitespaceClass } from "./python-text.ts";
 import { computeSetF1 } from "./token-overlap.ts";
+
+const simpleWords = new RegExp(`[^.,!?${whitespaceClass}]+`, "g");
 
 /** Lower case, each of `. , ! ?` a space; every other mark stays on its word. */
 export function tokeniseSimply(text: string): string[] {
-  return splitWhitespace(text.toLowerCase().replace(/[.,!?]/g, " "));
+  return text.toLowerCase().match(simpleWords) ?? [];
 }
 
 /**

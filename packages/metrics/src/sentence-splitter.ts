@@ -31,11 +31,20 @@ const tokens = new RegExp(
 );
 
 const isOnlySpace = new RegExp(`^${space}*$`, "u");
+const endsInSpace = new RegExp(`${space}$`, "u");
 const trailingSpace = new RegExp(`${space}+$`, "u");
 const isInitial = new RegExp(String.raw`^(?!\p{Nd})[${wordClass}]\.$`, "u");
 const isNumber = /^-?[.,]?\p{Nd}[\p{Nd},.-]*$/u;
 /** Closing marks at the start of what follows a break belong to the sentence before it. */
 const closingMarks = new RegExp(String.raw`^["')\]}]+?(?:${space}+|(?=--)|(?=\n)|(?![\s\S]))`, "u");
+
+function trimEnd(text: string): string {
+  return endsInSpace.test(text) ? text.replace(trailingSpace, "") : text;
+}
+
+function withoutEmpty(sentence: string): string[] {
+  return sentence === "" ? [] : [sentence];
+}
 
 /** Whether a token, followed by another, ends a sentence. */
 function endsSentence(token: string, next: string): boolean {
@@ -109,6 +118,8 @@ function findCandidates(text: string): Candidate[] {
  * Source: nltk.tokenize.punkt 3.9.2; T. Kiss and J. Strunk, "Unsupervised Multilingual Sentence Boundary Detection", 2006.
  */
 export function splitSentences(lowerCasedText: string): string[] {
+  // Most answers.
+  if (!/[.?!]/.test(lowerCasedText)) return withoutEmpty(trimEnd(lowerCasedText));
   const spans: { readonly start: number; readonly end: number }[] = [];
   let start = 0;
   for (const { wordStart, markStart, after, nextStart } of findCandidates(lowerCasedText)) {
@@ -117,7 +128,7 @@ export function splitSentences(lowerCasedText: string): string[] {
     spans.push({ start, end: markEnd });
     start = nextStart ?? markEnd;
   }
-  spans.push({ start, end: lowerCasedText.replace(trailingSpace, "").length });
+  spans.push({ start, end: trimEnd(lowerCasedText).length });
 
   const sentences: string[] = [];
   let moved = 0;
@@ -130,9 +141,9 @@ export function splitSentences(lowerCasedText: string): string[] {
     const end =
       following === undefined || closing === undefined
         ? span.end
-        : following.start + closing.replace(trailingSpace, "").length;
+        : following.start + trimEnd(closing).length;
     const sentence = lowerCasedText.slice(span.start + moved, end);
-    if (sentence !== "") sentences.push(sentence);
+    sentences.push(...withoutEmpty(sentence));
     moved = closing?.length ?? 0;
   }
   return sentences;

@@ -66,11 +66,12 @@ export function computeMultisetF1(
 
 /** F1 of the token sets: a repeated word counts once. 0 where nothing is shared. */
 export function computeSetF1(predicted: readonly string[], expected: readonly string[]): number {
-  const predictedSet = new Set(predicted);
-  const expectedSet = new Set(expected);
-  let common = 0;
-  for (const token of predictedSet) if (expectedSet.has(token)) common += 1;
-  return computeOverlapScore(common, predictedSet.size, expectedSet.size).f1;
+  return computeMultisetF1(listDistinct(predicted), listDistinct(expected));
+}
+
+function listDistinct(tokens: readonly string[]): readonly string[] {
+  if (tokens.length ** 2 > longLists) return [...new Set(tokens)];
+  return tokens.filter((token, index) => tokens.indexOf(token) === index);
 }
 
 /** Runs of `order` tokens, as one text each. A token holds no white space, so two different runs are never one text. */
