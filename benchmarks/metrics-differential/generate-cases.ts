@@ -1,4 +1,5 @@
 import { createRandom, deriveSeed, type Random } from "@memory-r1/spec";
+import { pick } from "../shared/pick.ts";
 
 /** A prediction, a gold answer and a LoCoMo category code. */
 export type AnswerCase = readonly [prediction: string, gold: string, categoryCode: string];
@@ -9,7 +10,7 @@ export interface RetrievalCase {
 }
 
 const stems =
-  "hike hop agree plaster motor happy relate condition rational valence hesitate digit conform radical differ analogous vietnam predicate operate feud decisive hopeful callous formal sensible triplicate formative formalize electric revive allow infer airline gyroscope adjust defense irritate replace dependent adopt communist activate effective bowdlerize rate cease control roll sky die lie news study play enjoy country city baby tie travel occur yyyy";
+  "hike hop agree plaster motor happy relate condition rational valence hesitate digit conform radical differ analogous vietnam predicate operate feud decisive hopeful callous formal sensible triplicate formative formalize electric revive allow infer airline gyroscope adjust defense irritate replace dependent adopt communist activate effective bowdlerize rate cease control roll sky die lie news study play enjoy country city baby tie travel occur yyyy hopp fall hiss fizz sens rel digitiz feudal triplic activ";
 const suffixes = [
   "",
   ..."s es ies ied ed ing eed ation ational tional enci anci izer bli alli entli eli ousli ization ator alism iveness fulness ousness aliti iviti biliti fulli logi icate ative alize iciti ical ful ness al ance ence er ic able ible ant ement ment ent ion sion ou ism ate iti ous ive ize ly y e ll".split(
@@ -142,12 +143,6 @@ const gaps = [
   "\u200b",
   "\u0000",
 ];
-
-function pick<T>(items: readonly T[], random: Random): T {
-  const item = items[Math.floor(random() * items.length)];
-  if (item === undefined) throw new RangeError("pick: no items");
-  return item;
-}
 
 function makeWord(random: Random): string {
   if (random() < 0.25) return pick(stems.split(" "), random) + pick(suffixes, random);

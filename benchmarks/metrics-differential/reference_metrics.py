@@ -1,7 +1,7 @@
 """The metrics of packages/metrics in Python, from their descriptions, on the libraries that the official scripts use.
 
-Nothing here is shared with the TypeScript: two programs that agree on thousands of odd texts are unlikely to be wrong in
-the same way. The names are those of the registries in packages/metrics.
+Nothing here is shared with the TypeScript: two programs that agree on thousands of odd texts are unlikely to be wrong
+in the same way. The names are those of the registries in packages/metrics.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def set_f1(predicted: set[str], expected: set[str]) -> float:
 
 def locomo_words(text: str) -> list[str]:
     bare = text.replace(",", "").lower().translate(_PUNCTUATION)
-    return regex.sub(r"\b(a|an|the|and)\b", " ", bare).split()
+    words: list[str] = regex.sub(r"\b(a|an|the|and)\b", " ", bare).split()
+    return words
 
 
 def locomo_stems(text: str) -> list[str]:

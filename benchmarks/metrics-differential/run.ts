@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { defaultCacheDirectory, findPython } from "@memory-r1/engine";
 import {
   type AnswerMetric,
   computePorterStem,
@@ -16,15 +15,14 @@ import { renderMarkdown, type TableData } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 import { parseCount } from "../shared/command-line.ts";
-import { preparePeerEnvironment } from "../shared/peer-environment.ts";
 import { describeMachine, readCommit } from "../shared/provenance.ts";
-import { runPython } from "../shared/run-python.ts";
+import { runWorker } from "../shared/run-worker.ts";
+import { prepareReferencePython, referenceDirectory } from "../shared/reference-python.ts";
 import { compareScores, type Comparison, tolerance } from "./compare.ts";
 import { generateAnswerCases, generateRetrievalCases, generateWords } from "./generate-cases.ts";
 
 // This file runs from benchmarks/dist/metrics-differential; the Python lies beside its source.
 const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
-const sourceDirectory = join(repositoryRoot, "benchmarks", "metrics-differential");
 
 const help = `Compares every metric with its definition in Python on seeded pairs of odd texts. Exit code 1 where one differs.
 
@@ -83,23 +81,15 @@ function checkNames(where: string, ours: readonly string[], theirs: readonly str
 
 async function run({ pairs, seed }: Options): Promise<boolean> {
   const code = await readCommit(repositoryRoot);
-  const interpreter = await findPython();
-  const python = await preparePeerEnvironment({
-    name: "metrics",
-    requirements: join(sourceDirectory, "requirements.txt"),
-    cacheDirectory: defaultCacheDirectory(),
-    python: interpreter.executable,
-    pythonVersion: interpreter.version,
-    write: (line) => {
-      console.error(line);
-    },
+  const python = await prepareReferencePython(repositoryRoot, (line) => {
+    console.error(line);
   });
   const answerCases = generateAnswerCases(seed, pairs);
   const retrievalCases = generateRetrievalCases(seed, pairs);
   const words = generateWords();
-  const output = await runPython({
-    python,
-    arguments: [join(sourceDirectory, "worker.py")],
+  const output = await runWorker({
+    command: python,
+    arguments: [join(referenceDirectory(repositoryRoot), "worker.py")],
     input: JSON.stringify({
       pairs: answerCases,
       retrievals: retrievalCases,

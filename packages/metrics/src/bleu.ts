@@ -4,7 +4,10 @@ import { tokeniseSentence } from "./word-tokenizer.ts";
 
 /** Tokens of a whole text: NLTK's `word_tokenize` over the lower-cased text, sentence by sentence. */
 export function tokeniseWords(text: string): string[] {
-  return splitSentences(text.toLowerCase()).flatMap(tokeniseSentence);
+  const [first = "", ...others] = splitSentences(text.toLowerCase());
+  const tokens = tokeniseSentence(first);
+  for (const sentence of others) tokens.push(...tokeniseSentence(sentence));
+  return tokens;
 }
 
 /** What is taken for the precision of an order of which no n-gram is shared. */

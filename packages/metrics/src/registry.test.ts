@@ -57,10 +57,17 @@ describe("scoreAnswer", () => {
     ["memoryos-f1", "?!"],
     ["rouge-l-recall", "東京"],
     ["rouge-2-f1", "tea"],
+    ["plain-bleu4", "tea please!"],
+    ["mem0-bleu2", " "],
   ])("%s leaves a gold of nothing to compare (%s) ungraded", (name, gold) => {
-    const reason = ungraded(`the gold answer has no word that ${name} compares`);
+    const reason = ungraded(`the gold answer holds nothing that ${name} compares`);
     expect(scoreAnswer(name, gold, { gold, category })).toEqual(reason);
     expect(scoreAnswer(name, "tea", { gold, category })).toEqual(reason);
+  });
+
+  it("scores a gold of fewer words than the order where smoothing gives it a value", () => {
+    const outcome = scoreAnswer("mem0-bleu4", "tea", { gold: "tea", category });
+    expect(outcome.status === "graded" ? outcome.score : undefined).toBeCloseTo(0.1 ** 0.75, 12);
   });
 
   it("compares such a gold where the definition can: exact match and SQuAD v2.0", () => {

@@ -1,5 +1,5 @@
 import { graded, ungraded, type Outcome, type Question } from "@memory-r1/spec";
-import { type BleuOrder, computePlainBleu } from "./bleu.ts";
+import { type BleuOrder, computePlainBleu, tokeniseWords } from "./bleu.ts";
 import {
   adversarialCategoryCode,
   computeLocomoF1,
@@ -32,7 +32,7 @@ export interface AnswerMetric {
   readonly description: string;
   /** Where the definition stands, with its revision. */
   readonly source: string;
-  /** Whether gold has anything that this definition can find; absent: every gold has. */
+  /** Whether gold holds anything that this definition could find in an answer; absent: every gold does. */
   readonly hasComparable?: (gold: string) => boolean;
   /** Whether questions of a category are scored without gold; absent: none is. */
   readonly ignoresGold?: (categoryCode: string) => boolean;
@@ -47,9 +47,12 @@ const sources = {
   rouge: "rouge_score 0.1.2 (google-research)",
 } as const;
 
-/** For a metric that compares words: a gold without one has no score, whatever was answered. */
-function wordsBy(tokenise: (gold: string) => readonly string[]): (gold: string) => boolean {
-  return (gold) => tokenise(gold).length > 0;
+/** For a metric that compares words, or runs of words: a gold without one has no score, whatever was answered. */
+function wordsBy(
+  tokenise: (gold: string) => readonly string[],
+  fewest = 1,
+): (gold: string) => boolean {
+  return (gold) => tokenise(gold).length >= fewest;
 }
 
 function mem0Bleu(order: BleuOrder): AnswerMetric {
@@ -57,6 +60,7 @@ function mem0Bleu(order: BleuOrder): AnswerMetric {
     score: (prediction, { gold }) => computeMem0Bleu(prediction, gold, order),
     description: `BLEU-${order} of NLTK words with method-1 smoothing`,
     source: sources.mem0,
+    hasComparable: wordsBy(tokeniseWords),
   };
 }
 
@@ -65,6 +69,7 @@ function plainBleu(order: BleuOrder): AnswerMetric {
     score: (prediction, { gold }) => computePlainBleu(prediction, gold, order),
     description: `BLEU-${order} of NLTK words without smoothing`,
     source: sources.bleu,
+    hasComparable: wordsBy(tokeniseWords, order),
   };
 }
 
@@ -77,7 +82,7 @@ function rouge(
     score: (prediction, { gold }) => computeRouge(prediction, gold, kind, { isStemmed })[part],
     description: `ROUGE-${kind.toUpperCase()} ${part === "f1" ? "F1" : part} of ${isStemmed ? "Porter stems" : "words"}`,
     source: sources.rouge,
-    hasComparable: (gold) => tokeniseForRouge(gold, false).length >= (kind === "2" ? 2 : 1),
+    hasComparable: wordsBy((gold) => tokeniseForRouge(gold, false), kind === "2" ? 2 : 1),
   };
 }
 
@@ -193,7 +198,7 @@ export function scoreAnswer(
   const { gold } = question;
   if (gold === undefined) return ungraded("no gold answer");
   if (metric.hasComparable?.(gold) === false) {
-    return ungraded(`the gold answer has no word that ${name} compares`);
+    return ungraded(`the gold answer holds nothing that ${name} compares`);
   }
   return graded(metric.score(prediction, { gold, categoryCode }));
 }

@@ -8,8 +8,8 @@ import { whitespaceClass, wordClass } from "./python-text.ts";
 export const sentenceAbbreviations: ReadonlySet<string> = new Set(
   (
     "mr mrs ms dr prof st jr sr gen col lt sen rep reps maj messrs adm jan feb aug sep sept oct nov dec tues wed fri " +
-    "a.m p.m a.d inc ltd co corp cos bros ave ft mg ct yr vs ph.d m.b.a u.s u.k u.n u.s.a d.c n.y l.a n.j n.c s.c n.m n.h n.d r.i " +
-    "w.va ala ariz calif colo conn fla ga ill kan ky mich minn nev okla ore pa tenn va vt wash wis c d e f g h k l m n p r s t v w"
+    "a.m p.m a.d inc ltd co corp cos bros ave ft mg ct yr vs ph.d m.b.a j.k u.s u.k u.n u.s.a d.c n.y l.a n.j n.c s.c n.m n.h n.d r.i " +
+    "w.va ala ariz calif colo conn fla ga ill kan ky mich minn nev ok okla ore pa tenn va vt wash wis c d e f g h k l m n p r s t v w"
   ).split(" "),
 );
 

@@ -1,25 +1,26 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { delimiter } from "node:path";
 import { text } from "node:stream/consumers";
 import { HarnessError } from "@memory-r1/spec";
 
 /**
- * Runs a Python program to its end: `input` goes to its standard input, what it printed comes back.
+ * Runs a program to its end: `input` goes to its standard input, what it printed comes back.
  * @throws HarnessError with the program's last words where it fails.
  */
-export async function runPython(options: {
-  readonly python: string;
+export async function runWorker(options: {
+  readonly command: string;
   /** The script and its arguments. */
   readonly arguments: readonly string[];
-  /** Folders of modules that the script imports beside its own. */
+  /** Folders of modules that a Python script imports beside its own. */
   readonly modulePath?: readonly string[];
   readonly input?: string;
 }): Promise<string> {
-  const child = spawn(options.python, options.arguments, {
+  const child = spawn(options.command, options.arguments, {
     stdio: ["pipe", "pipe", "pipe"],
     env: {
       ...process.env,
-      PYTHONPATH: (options.modulePath ?? []).join(":"),
+      PYTHONPATH: (options.modulePath ?? []).join(delimiter),
       PYTHONUTF8: "1",
       // No bytecode beside the sources.
       PYTHONDONTWRITEBYTECODE: "1",
