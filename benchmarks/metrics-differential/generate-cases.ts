@@ -1,4 +1,5 @@
-import { createRandom, deriveSeed, type Random } from "@memory-r1/spec";
+import { shuffled, createRandom, deriveSeed, type Random } from "@memory-r1/spec";
+import type { LongmemevalRanking } from "@memory-r1/metrics";
 import { pick } from "../shared/pick.ts";
 
 /** A prediction, a gold answer and a LoCoMo category code. */
@@ -28,7 +29,7 @@ const kinds: readonly (readonly string[])[] = [
   "don't it's can't cannot gonna gimme wanna lemme gotta d'ye more'n 'tis 'twas y'all they'll we've I'm she'd cats' 'hello o'clock won't 'em 'n' wanna? cannot.".split(
     " ",
   ),
-  "Dr. Mr. U.S. e.g. i.e. etc. p.m. a.m. J. B. no. vs. Ph.D. St. Jan. co-op. Inc. q. i. x. 3. ok. mg. -mr.".split(
+  "Dr. Mr. U.S. e.g. i.e. etc. p.m. a.m. J. B. J.P. S.p.A. no. vs. Ph.D. St. Jan. co-op. Inc. q. i. x. 3. ok. mg. -mr.".split(
     " ",
   ),
   [
@@ -218,5 +219,22 @@ export function generateRetrievalCases(seed: number, count: number): readonly Re
       areSessions ? [`S${1 + upTo(4)}`] : Array.from({ length: 1 + upTo(2) }, turn),
     );
     return { retrievedIds, evidenceIds };
+  });
+}
+
+/** Seeded rankings of a small corpus of turns, in sessions of several turns. */
+export function generateRankings(seed: number, count: number): readonly LongmemevalRanking[] {
+  const random = createRandom(deriveSeed(seed, "metrics differential", "rankings"));
+  const upTo = (largest: number): number => Math.floor(random() * (largest + 1));
+  return Array.from({ length: count }, (): LongmemevalRanking => {
+    const corpusIds = Array.from({ length: 1 + upTo(3) }, (_, session) =>
+      Array.from({ length: 1 + upTo(3) }, (__, turn) => `answer_${session}_${turn + 1}`),
+    ).flat();
+    return {
+      corpusIds,
+      rankedIds: shuffled(corpusIds, random),
+      evidenceIds: corpusIds.filter(() => random() < 0.25),
+      k: 1 + upTo(6),
+    };
   });
 }

@@ -288,3 +288,39 @@ RETRIEVAL_METRICS: dict[str, RetrievalScore] = {
     ),
     "longmemeval-ndcg": longmemeval_ndcg,
 }
+
+
+# LongMemEval's own form: a ranking of a whole corpus.
+
+
+def longmemeval_scores(
+    ranked: list[str], evidence: list[str], corpus: list[str], k: int
+) -> dict[str, float]:
+    found = set(ranked[:k])
+    ideal = longmemeval_gain(sorted((int(name in evidence) for name in corpus), reverse=True)[:k])
+    gain = longmemeval_gain([int(name in evidence) for name in ranked[:k]])
+    return {
+        "any": float(any(name in found for name in evidence)),
+        "all": float(all(name in found for name in evidence)),
+        "ndcg": gain / ideal if ideal else 0.0,
+    }
+
+
+def longmemeval_session_scores(
+    ranked: list[str], evidence: list[str], corpus: list[str], k: int
+) -> dict[str, float]:
+    """Of the sessions that a ranking of turns finds: the first k different ones, each as often as its turns."""
+
+    def session_of(turn: str) -> str:
+        return turn.rsplit("_", 1)[0]
+
+    sessions = [session_of(turn) for turn in ranked]
+    length = k
+    while length <= len(corpus) and len(set(sessions[:length])) < k:
+        length += 1
+    return longmemeval_scores(
+        sessions,
+        sorted({session_of(turn) for turn in evidence}),
+        [session_of(turn) for turn in corpus],
+        length,
+    )

@@ -4,7 +4,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
   type AnswerMetric,
+  computeLongmemevalRetrieval,
+  computeLongmemevalTurnToSession,
   computePorterStem,
+  type LongmemevalRanking,
   metrics,
   type RetrievalMetric,
   retrievalMetrics,
@@ -19,7 +22,12 @@ import { describeMachine, readCommit } from "../shared/provenance.ts";
 import { runWorker } from "../shared/run-worker.ts";
 import { prepareReferencePython, referenceDirectory } from "../shared/reference-python.ts";
 import { compareScores, type Comparison, tolerance } from "./compare.ts";
-import { generateAnswerCases, generateRetrievalCases, generateWords } from "./generate-cases.ts";
+import {
+  generateAnswerCases,
+  generateRankings,
+  generateRetrievalCases,
+  generateWords,
+} from "./generate-cases.ts";
 
 // This file runs from benchmarks/dist/metrics-differential; the Python lies beside its source.
 const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
@@ -35,10 +43,26 @@ const answerSchema = z.strictObject({
   answers: scores,
   trainedBleu: scores,
   retrievals: z.record(z.string(), z.array(z.number().nullable())),
+  rankings: scores,
   stems: z.record(z.string(), z.string()),
   tokens: z.record(z.string(), z.array(z.string())),
   versions: z.record(z.string(), z.string()),
 });
+
+/** LongMemEval's scores of a ranking of a whole corpus, which no registry holds. */
+const rankingScores = new Map(
+  [
+    { unit: "turns", compute: computeLongmemevalRetrieval },
+    { unit: "sessions of turns", compute: computeLongmemevalTurnToSession },
+  ].flatMap(
+    ({ unit, compute }) =>
+      [
+        [`LongMemEval ${unit}: any`, (ranking: LongmemevalRanking) => compute(ranking).recallAny],
+        [`LongMemEval ${unit}: all`, (ranking: LongmemevalRanking) => compute(ranking).recallAll],
+        [`LongMemEval ${unit}: ndcg`, (ranking: LongmemevalRanking) => compute(ranking).ndcg],
+      ] as const,
+  ),
+);
 
 interface Options {
   readonly pairs: number;
@@ -86,6 +110,7 @@ async function run({ pairs, seed }: Options): Promise<boolean> {
   });
   const answerCases = generateAnswerCases(seed, pairs);
   const retrievalCases = generateRetrievalCases(seed, pairs);
+  const rankings = generateRankings(seed, pairs);
   const words = generateWords();
   const output = await runWorker({
     command: python,
@@ -93,6 +118,7 @@ async function run({ pairs, seed }: Options): Promise<boolean> {
     input: JSON.stringify({
       pairs: answerCases,
       retrievals: retrievalCases,
+      rankings,
       words,
       abbreviations: [...sentenceAbbreviations],
     }),
@@ -100,6 +126,7 @@ async function run({ pairs, seed }: Options): Promise<boolean> {
   const peer = parseJson(output, answerSchema, "worker.py");
   checkNames("answer metrics", Object.keys(metrics), Object.keys(peer.answers));
   checkNames("retrieval metrics", Object.keys(retrievalMetrics), Object.keys(peer.retrievals));
+  checkNames("rankings", [...rankingScores.keys()], Object.keys(peer.rankings));
 
   const ownScores = (metric: AnswerMetric): number[] =>
     answerCases.map(([prediction, gold, categoryCode]) =>
@@ -120,6 +147,9 @@ async function run({ pairs, seed }: Options): Promise<boolean> {
         ownRetrievals(metric),
         (peer.retrievals[name] ?? []).map((score) => score ?? undefined),
       ),
+    ),
+    ...[...rankingScores].map(([name, score]) =>
+      compareScores(name, rankings.map(score), peer.rankings[name] ?? []),
     ),
     compareTexts("Porter stems", words, computePorterStem, peer.stems),
     compareTexts(

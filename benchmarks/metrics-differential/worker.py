@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from reference_metrics import (
     RETRIEVAL_METRICS,
+    longmemeval_scores,
+    longmemeval_session_scores,
     make_answer_metrics,
     make_bleu_metrics,
     make_punkt,
@@ -41,6 +43,17 @@ def main() -> None:
         "retrievals": {
             name: [score(case["retrievedIds"], case["evidenceIds"]) for case in task["retrievals"]]
             for name, score in RETRIEVAL_METRICS.items()
+        },
+        "rankings": {
+            f"LongMemEval {unit}: {part}": [
+                score(case["rankedIds"], case["evidenceIds"], case["corpusIds"], case["k"])[part]
+                for case in task["rankings"]
+            ]
+            for unit, score in (
+                ("turns", longmemeval_scores),
+                ("sessions of turns", longmemeval_session_scores),
+            )
+            for part in ("any", "all", "ndcg")
         },
         "stems": {word: stem(word) for word in task["words"]},
         "tokens": {text: word_tokenize(text.lower(), same_list) for text in texts},
