@@ -31,6 +31,16 @@ const programs = {
     module: "benchmarks/dist/speed/run-longmemeval.js",
     toleratesTypeErrors: false,
   },
+  "bench-speed-metrics": {
+    project: "benchmarks",
+    module: "benchmarks/dist/speed/run-metrics.js",
+    toleratesTypeErrors: false,
+  },
+  "bench-metrics-differential": {
+    project: "benchmarks",
+    module: "benchmarks/dist/metrics-differential/run.js",
+    toleratesTypeErrors: false,
+  },
   "docs-check": { project: "tools", module: "tools/dist/docs-check.js", toleratesTypeErrors: true },
 };
 

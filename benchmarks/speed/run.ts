@@ -1,12 +1,14 @@
 /** `pnpm bench:speed`: one GRPO step of this project's engine beside TRL's. See README.md. */
-import { execFile } from "node:child_process";
-import { cpus, loadavg, platform, release, totalmem } from "node:os";
+import { loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
 import { ConfigError, HarnessError } from "@memory-r1/spec";
+import { parseCount } from "../shared/command-line.ts";
+import { preparePeerEnvironment } from "../shared/peer-environment.ts";
+import { describeMachine, readCommit } from "../shared/provenance.ts";
 import { chooseTrlPass, formatShape, groupSize, parseShapes, type Shape } from "./shapes.ts";
 import {
   measurementTable,
@@ -15,7 +17,6 @@ import {
   summarise,
   summaryTable,
 } from "./summary.ts";
-import { prepareTrlEnvironment } from "./trl-environment.ts";
 import { startWorker, type Worker, type WorkerFacts } from "./worker-process.ts";
 
 const resultName = "speed-grpo-update";
@@ -99,14 +100,6 @@ function parseFlags() {
   }
 }
 
-function parseCount(flag: string, text: string, smallest: number): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < smallest) {
-    throw new ConfigError(`${flag}: "${text}" is not a whole number of ${smallest} or more.`);
-  }
-  return value;
-}
-
 function parsePass(text: string): number | undefined {
   if (text === "auto") return undefined;
   const completions = parseCount("--trl-pass", text, 1);
@@ -124,7 +117,8 @@ async function prepareEngines(
   prepared: PreparedEngine,
   options: Options,
 ): Promise<readonly Engine[]> {
-  const python = await prepareTrlEnvironment({
+  const python = await preparePeerEnvironment({
+    name: "trl",
     requirements: join(sourceDirectory, "requirements-trl.txt"),
     cacheDirectory: prepared.cacheDirectory,
     python: prepared.python,
@@ -261,23 +255,10 @@ function checkShape(
   }
 }
 
-async function readCommit(): Promise<{ commit: string | null; dirty: boolean }> {
-  const git = promisify(execFile);
-  try {
-    const commit = await git("git", ["rev-parse", "HEAD"], { cwd: repositoryRoot });
-    const status = await git("git", ["status", "--porcelain"], { cwd: repositoryRoot });
-    return { commit: commit.stdout.trim(), dirty: status.stdout.trim() !== "" };
-  } catch (cause) {
-    // No git, or a downloaded archive.
-    if (cause instanceof Error) return { commit: null, dirty: false };
-    throw cause;
-  }
-}
-
 async function run(options: Options): Promise<void> {
   const startMs = performance.now();
   const createdAt = new Date().toISOString();
-  const code = await readCommit();
+  const code = await readCommit(repositoryRoot);
   const prepared = await prepareEngine({
     model: modelName,
     logger: { info: say, warn: say },
@@ -311,7 +292,7 @@ async function run(options: Options): Promise<void> {
   const command =
     `pnpm bench:speed --shapes ${shapes} --dtypes ${options.dtypes.join(",")} ` +
     `--trl-pass ${options.trlPass ?? "auto"} --repetitions ${options.repetitions} --threads ${options.threads} --seed ${options.seed}`;
-  const processor = cpus()[0]?.model ?? "unknown";
+  const machine = describeMachine();
   const manifest = await writeResult({
     directory: options.output,
     files: {
@@ -346,12 +327,7 @@ async function run(options: Options): Promise<void> {
       ],
       seeds: { run: options.seed },
       versions,
-      machine: {
-        cpu: processor,
-        cores: cpus().length,
-        memoryGiB: Math.round(totalmem() / 2 ** 30),
-        platform: `${platform()} ${release()}`,
-      },
+      machine,
       durationSeconds: (performance.now() - startMs) / 1000,
     },
   });
@@ -359,7 +335,7 @@ async function run(options: Options): Promise<void> {
     renderMarkdown(
       readableTable(summaries, [
         `median (minimum to maximum) of ${options.repetitions} steps; ratio to the first engine's median. ` +
-          `${processor}, ${options.threads} threads, commit ${manifest.code.commit ?? "unknown"}, seed ${options.seed}, \`${command}\``,
+          `${machine.cpu}, ${options.threads} threads, commit ${manifest.code.commit ?? "unknown"}, seed ${options.seed}, \`${command}\``,
       ]),
     ),
   );

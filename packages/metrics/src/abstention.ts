@@ -1,5 +1,5 @@
 import { graded, type GradedOutcome, type Outcome, type Question } from "@memory-r1/spec";
-import { isLocomoRefusal } from "./locomo-f1.ts";
+import { computeLocomoRefusal } from "./locomo.ts";
 import { type MetricName, scoreAnswer } from "./registry.ts";
 import { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
 
@@ -28,7 +28,7 @@ export interface AbstentionSummary {
 
 /** Whether an answer to an unanswerable question refuses, by LoCoMo's rule (category 5). */
 export function scoreRefusal(prediction: string): GradedOutcome {
-  return graded(isLocomoRefusal(prediction) ? 1 : 0);
+  return graded(computeLocomoRefusal(prediction));
 }
 
 /** An answer's item under an answer metric: unanswerable questions by LoCoMo's rule, answerable ones by the metric. */

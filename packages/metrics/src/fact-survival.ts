@@ -1,5 +1,5 @@
-import { normaliseSquadAnswer } from "./squad.ts";
-import { countCommonTokens, splitWhitespace } from "./text.ts";
+import { tokeniseSquadAnswer } from "./squad.ts";
+import { countCommonTokens } from "./token-overlap.ts";
 
 /** Share of a fact's words that a memory must hold to count as holding the fact. */
 const survivalThreshold = 0.5;
@@ -15,18 +15,14 @@ export function computeHeldTurns(
   facts: Iterable<{ readonly text: string; readonly sourceTurnIds: readonly string[] }>,
   memoryTexts: Iterable<string>,
 ): ReadonlySet<string> {
-  const memories = [...memoryTexts].map((text) => wordsOf(text));
+  const memories = [...memoryTexts].map(tokeniseSquadAnswer);
   const held = new Set<string>();
   for (const fact of facts) {
-    const words = wordsOf(fact.text);
+    const words = tokeniseSquadAnswer(fact.text);
     if (!memories.some((memory) => wordRecall(words, memory) >= survivalThreshold)) continue;
     for (const turnId of fact.sourceTurnIds) held.add(turnId);
   }
   return held;
-}
-
-function wordsOf(text: string): readonly string[] {
-  return splitWhitespace(normaliseSquadAnswer(text));
 }
 
 /** Share of `words` that `memory` has, 0 to 1; 0 for no words. */

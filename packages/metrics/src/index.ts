@@ -1,4 +1,5 @@
 export * from "./abstention.ts";
+export * from "./bleu.ts";
 export * from "./evidence.ts";
 export * from "./fact-survival.ts";
 export * from "./judges/agreement.ts";
@@ -10,19 +11,25 @@ export { type JudgeName, judges } from "./judges/registry.ts";
 export * from "./judges/repeated-runs.ts";
 export {
   computeLocomoF1,
+  computeLocomoRefusal,
+  computeLocomoSetEm,
   computeMultiAnswerF1,
   computeStemmedF1,
-  isLocomoRefusal,
   normaliseLocomoAnswer,
-} from "./locomo-f1.ts";
-export { computeMem0Bleu1, computeMem0F1 } from "./mem0.ts";
+} from "./locomo.ts";
+export { computeMem0Bleu, computeMem0Em, computeMem0F1 } from "./mem0.ts";
+export { computeMemoryosF1 } from "./memoryos.ts";
 export { computePorterStem } from "./porter-stemmer.ts";
 export * from "./registry.ts";
-export { splitSentences } from "./sentence-splitter.ts";
+export * from "./retrieval.ts";
+export * from "./retrieval-registry.ts";
+export { computeRouge, type RougeKind } from "./rouge.ts";
+export { sentenceAbbreviations, splitSentences } from "./sentence-splitter.ts";
 export {
+  computeSquad2F1,
   computeSquadEm,
-  computeSquadSubEm,
   computeSquadF1,
+  computeSquadSubEm,
   normaliseSquadAnswer,
 } from "./squad.ts";
 export * from "./score-ceiling.ts";
@@ -32,4 +39,5 @@ export * from "./statistics/cluster-bootstrap.ts";
 export type { BootstrapOptions, Interval } from "./statistics/resample.ts";
 export { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
 export * from "./statistics/summarise-seeds.ts";
+export type { OverlapScore } from "./token-overlap.ts";
 export { tokeniseSentence } from "./word-tokenizer.ts";

@@ -1,10 +1,12 @@
-import { splitSentences } from "./sentence-splitter.ts";
-import { computeF1, countCommonTokens, splitWhitespace } from "./text.ts";
-import { tokeniseSentence } from "./word-tokenizer.ts";
+import { type BleuOrder, computeBleu, tokeniseWords } from "./bleu.ts";
+import { trimWhitespace, whitespaceClass } from "./python-text.ts";
+import { computeSetF1 } from "./token-overlap.ts";
+
+const simpleWords = new RegExp(`[^.,!?${whitespaceClass}]+`, "g");
 
 /** Lower case, each of `. , ! ?` a space; every other mark stays on its word. */
 export function tokeniseSimply(text: string): string[] {
-  return splitWhitespace(text.toLowerCase().replace(/[.,!?]/g, " "));
+  return text.toLowerCase().match(simpleWords) ?? [];
 }
 
 /**
@@ -12,38 +14,32 @@ export function tokeniseSimply(text: string): string[] {
  * empty. Source: mem0ai/mem0 evaluation/metrics/utils.py at 9315e303~1 (which A-Mem and Memory-R1 share).
  */
 export function computeMem0F1(prediction: string, gold: string): number {
-  const predicted = new Set(tokeniseSimply(prediction));
-  const expected = new Set(tokeniseSimply(gold));
-  let common = 0;
-  for (const token of predicted) if (expected.has(token)) common += 1;
-  return computeF1(common, predicted.size, expected.size);
+  return computeSetF1(tokeniseSimply(prediction), tokeniseSimply(gold));
 }
 
-/** Tokens of a whole text: NLTK's `word_tokenize` over the lower-cased text, sentence by sentence. */
-export function tokeniseWords(
-  text: string,
-  toSentences: (lowerCasedText: string) => readonly string[] = splitSentences,
-): string[] {
-  return toSentences(text.toLowerCase()).flatMap(tokeniseSentence);
+/** Mem0's exact match: equal but for case and white space at the ends, as 1 or 0; 0 where a side is empty. Source: as `computeMem0F1`. */
+export function computeMem0Em(prediction: string, gold: string): number {
+  if (prediction === "" || gold === "") return 0;
+  return trimWhitespace(prediction).toLowerCase() === trimWhitespace(gold).toLowerCase() ? 1 : 0;
 }
+
+/** The script's weights: three times 0.33 is not quite 1. */
+const weightsByOrder: Readonly<Record<BleuOrder, readonly number[]>> = {
+  1: [1],
+  2: [0.5, 0.5],
+  3: [0.33, 0.33, 0.33],
+  4: [0.25, 0.25, 0.25, 0.25],
+};
 
 /**
- * Mem0's BLEU-1 against one reference: clipped unigram precision times the brevity penalty
- * exp(1 - |gold| / |prediction|) where the prediction is not longer. 0 where nothing is shared. The script's smoothing
- * (method 1) cannot change BLEU-1: higher orders have weight 0, and no shared word returns 0 before it.
- * `toSentences` replaces the sentence split (see `splitSentences` for what the default departs from).
- * Source: as `computeMem0F1`.
+ * Mem0's and A-Mem's BLEU-N: `computeBleu` with method-1 smoothing. The smoothing cannot change BLEU-1: where no word is
+ * shared the score is 0 before it. Source: as `computeMem0F1`, `calculate_bleu_scores`.
  */
-export function computeMem0Bleu1(
-  prediction: string,
-  gold: string,
-  toSentences: (lowerCasedText: string) => readonly string[] = splitSentences,
-): number {
-  const predicted = tokeniseWords(prediction, toSentences);
-  const expected = tokeniseWords(gold, toSentences);
-  const clipped = countCommonTokens(predicted, expected);
-  if (clipped === 0) return 0;
-  const brevityPenalty =
-    predicted.length > expected.length ? 1 : Math.exp(1 - expected.length / predicted.length);
-  return (brevityPenalty * clipped) / predicted.length;
+export function computeMem0Bleu(prediction: string, gold: string, order: BleuOrder): number {
+  return computeBleu(
+    tokeniseWords(prediction),
+    tokeniseWords(gold),
+    weightsByOrder[order],
+    "method-1",
+  );
 }

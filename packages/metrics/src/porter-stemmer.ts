@@ -26,7 +26,8 @@ const exceptions: ReadonlyMap<string, string> = new Map([
 /** One letter per character: `v` for a vowel, `c` for a consonant; `y` is a vowel after a consonant. */
 function letterShape(word: string): string {
   let shape = "";
-  for (const letter of word) {
+  for (let index = 0; index < word.length; index += 1) {
+    const letter = word.charAt(index);
     if ("aeiou".includes(letter)) shape += "v";
     else if (letter === "y") shape += shape.endsWith("c") ? "v" : "c";
     else shape += "c";
@@ -72,9 +73,21 @@ function rule(
   return { suffix, replacement, condition };
 }
 
+/** Rules by the last letter of their suffix, in order: most words end in none. */
+type RuleTable = ReadonlyMap<string, readonly SuffixRule[]>;
+
+function ruleTable(rules: readonly SuffixRule[]): RuleTable {
+  const table = new Map<string, SuffixRule[]>();
+  for (const one of rules) {
+    const letter = one.suffix.slice(-1);
+    table.set(letter, [...(table.get(letter) ?? []), one]);
+  }
+  return table;
+}
+
 /** The first rule whose suffix matches decides, also when its condition then fails. */
-function applyRules(word: string, rules: readonly SuffixRule[]): string {
-  for (const { suffix, replacement, condition } of rules) {
+function applyRules(word: string, rules: RuleTable): string {
+  for (const { suffix, replacement, condition } of rules.get(word.slice(-1)) ?? []) {
     if (!word.endsWith(suffix)) continue;
     const stem = word.slice(0, word.length - suffix.length);
     return condition(stem) ? stem + replacement : word;
@@ -84,12 +97,12 @@ function applyRules(word: string, rules: readonly SuffixRule[]): string {
 
 const always = (): boolean => true;
 
-const pluralRules = [
+const pluralRules = ruleTable([
   rule("sses", "ss", always),
   rule("ies", "i", always),
   rule("ss", "ss", always),
   rule("s", "", always),
-];
+]);
 
 /** Plurals. */
 function step1a(word: string): string {
@@ -116,10 +129,12 @@ function step1b(word: string): string {
   return word;
 }
 
-const finalYRules = [rule("y", "i", (stem) => stem.length > 1 && letterShape(stem).endsWith("c"))];
+const finalYRules = ruleTable([
+  rule("y", "i", (stem) => stem.length > 1 && letterShape(stem).endsWith("c")),
+]);
 
 /** `-logi` keeps its `l` in the condition: the measure is that of the word without `ogi`. */
-const doubleSuffixRules = [
+const doubleSuffixRules = ruleTable([
   rule("ational", "ate", hasMeasureAbove0),
   rule("tional", "tion", hasMeasureAbove0),
   rule("enci", "ence", hasMeasureAbove0),
@@ -142,7 +157,7 @@ const doubleSuffixRules = [
   rule("biliti", "ble", hasMeasureAbove0),
   rule("fulli", "ful", hasMeasureAbove0),
   rule("logi", "log", (stem) => hasMeasureAbove0(`${stem}l`)),
-];
+]);
 
 /** Double suffixes; `-alli` is first made `-al` and the step runs again on the result. */
 function step2(word: string): string {
@@ -150,7 +165,7 @@ function step2(word: string): string {
   return applyRules(word, doubleSuffixRules);
 }
 
-const step3Rules = [
+const step3Rules = ruleTable([
   rule("icate", "ic", hasMeasureAbove0),
   rule("ative", "", hasMeasureAbove0),
   rule("alize", "al", hasMeasureAbove0),
@@ -158,9 +173,9 @@ const step3Rules = [
   rule("ical", "ic", hasMeasureAbove0),
   rule("ful", "", hasMeasureAbove0),
   rule("ness", "", hasMeasureAbove0),
-];
+]);
 
-const step4Rules = [
+const step4Rules = ruleTable([
   ...["al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent"].map(
     (suffix) => rule(suffix, "", hasMeasureAbove1),
   ),
@@ -168,7 +183,7 @@ const step4Rules = [
   ...["ou", "ism", "ate", "iti", "ous", "ive", "ize"].map((suffix) =>
     rule(suffix, "", hasMeasureAbove1),
   ),
-];
+]);
 
 /** Final `e`. */
 function step5a(word: string): string {
@@ -184,15 +199,45 @@ function step5b(word: string): string {
 }
 
 /**
- * The stem of a word, lower-cased first.
- * Source: nltk.stem.PorterStemmer 3.8, default mode; M. F. Porter, "An algorithm for suffix stripping", 1980.
+ * The rules compare single characters. A character outside of the basic plane is two of JavaScript's: each different one
+ * is stood in for by a private character, a consonant as it is itself.
  */
-export function computePorterStem(word: string): string {
-  const lower = word.toLowerCase();
-  const exception = exceptions.get(lower);
-  if (exception !== undefined) return exception;
-  if (lower.length <= 2) return lower;
-  const inflected = applyRules(step1b(step1a(lower)), finalYRules);
+function stemWithStandIns(word: string): string {
+  const standIns = new Map<string, string>();
+  const stand = [...word].map((character) => {
+    if (character.length === 1) return character;
+    const standIn = standIns.get(character) ?? String.fromCharCode(0xe000 + standIns.size);
+    standIns.set(character, standIn);
+    return standIn;
+  });
+  const originals = new Map([...standIns].map(([original, standIn]) => [standIn, original]));
+  return [...stemLetters(stand.join(""))].map((letter) => originals.get(letter) ?? letter).join("");
+}
+
+function stemLetters(word: string): string {
+  if (word.length <= 2) return word;
+  const inflected = applyRules(step1b(step1a(word)), finalYRules);
   const derived = applyRules(applyRules(step2(inflected), step3Rules), step4Rules);
   return step5b(step5a(derived));
+}
+
+/** Texts repeat their words; what was stemmed lately is kept. */
+const knownStems = new Map<string, string>();
+const maxKnownStems = 50_000;
+
+/**
+ * The stem of a word, lower-cased first (NLTK looks a word up in its exception list before that: `DYING` gives `dy`
+ * there and `die` here; every scorer lower-cases before it stems).
+ * Source: nltk.stem.PorterStemmer 3.9.2, default mode; M. F. Porter, "An algorithm for suffix stripping", 1980.
+ */
+export function computePorterStem(word: string): string {
+  const known = knownStems.get(word);
+  if (known !== undefined) return known;
+  const lower = word.toLowerCase();
+  const stem =
+    exceptions.get(lower) ??
+    (/[\ud800-\udbff]/.test(lower) ? stemWithStandIns(lower) : stemLetters(lower));
+  if (knownStems.size >= maxKnownStems) knownStems.clear();
+  knownStems.set(word, stem);
+  return stem;
 }

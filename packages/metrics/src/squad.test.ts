@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { computeSquadEm, computeSquadSubEm, computeSquadF1 } from "./squad.ts";
+import { computeSquad2F1, computeSquadEm, computeSquadF1, computeSquadSubEm } from "./squad.ts";
 
 describe("computeSquadEm", () => {
   it("forgives case, articles, punctuation and spaces, and nothing else", () => {
@@ -34,4 +34,10 @@ describe("computeSquadF1", () => {
     expect(computeSquadF1("", "")).toBe(0);
     expect(computeSquadF1("tea", "")).toBe(0);
   });
+});
+
+it("computeSquad2F1 differs from v1.1 where both sides are empty only", () => {
+  expect(computeSquad2F1("the", "a")).toBe(1);
+  expect(computeSquad2F1("tea", "a")).toBe(0);
+  expect(computeSquad2F1("silver lake silver coins", "Silver Lake")).toBeCloseTo(2 / 3, 12);
 });

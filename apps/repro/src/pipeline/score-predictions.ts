@@ -1,4 +1,4 @@
-import { computeLocomoF1, hasCorruptGold, metrics, scoreAnswer } from "@memory-r1/metrics";
+import { computeLocomoRefusal, hasCorruptGold, metrics, scoreAnswer } from "@memory-r1/metrics";
 import type { ArmName, PredictionRecord, TableColumn } from "@memory-r1/report";
 import { graded, type Outcome, type Question, ungraded } from "@memory-r1/spec";
 import { type EvaluatedSplit, evaluatedSplits, type Experiment } from "../experiment.ts";
@@ -125,6 +125,6 @@ function scoreOutcome(
 
 function scoreText(metric: string, answer: string, question: Question): Outcome {
   // By the official rule of LoCoMo's category 5, which uses no gold.
-  if (metric === refusalMetric) return graded(computeLocomoF1(answer, "", "5"));
+  if (metric === refusalMetric) return graded(computeLocomoRefusal(answer));
   return scoreAnswer(knownName("metric", metric, metrics), answer, question);
 }

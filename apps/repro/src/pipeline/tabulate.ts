@@ -1,3 +1,4 @@
+import { metrics } from "@memory-r1/metrics";
 import {
   aggregatePredictions,
   type AggregateRow,
@@ -11,7 +12,6 @@ import {
   type TableData,
 } from "@memory-r1/report";
 import type { EvaluatedSplit, Experiment } from "../experiment.ts";
-import { describeMetric } from "../metric-facts.ts";
 import { knownName } from "./known-name.ts";
 import { refusalTable } from "./refusal-table.ts";
 import { type ScoredSplit, splitColumn } from "./score-predictions.ts";
@@ -216,6 +216,12 @@ function overallNotes(
         ]
       : []),
   ];
+}
+
+/** What the score is, as a sentence. @throws ConfigError for a name that is no metric's */
+function describeMetric(name: string): string {
+  const { description, source } = metrics[knownName("metric", name, metrics)];
+  return `${name}: ${description} (${source}).`;
 }
 
 /** What the names stand for: the data set's codes mean the same under every naming, its names do not. */

@@ -17,7 +17,7 @@ describe("readPredictionLine", () => {
   it("reads text and numbers as text, and null as absent", () => {
     expect(
       read(
-        '{"prediction":2022,"answer":"May 2022","category":3,"contextIds":["D1:1",4],"evidence":[]}',
+        '{"prediction":2022,"answer":"May 2022","category":3,"contextIds":["D1:1",4,["D2:1",5]],"evidence":[]}',
       ),
     ).toMatchObject({
       kind: "prediction",
@@ -25,7 +25,7 @@ describe("readPredictionLine", () => {
         prediction: "2022",
         answer: "May 2022",
         category: "3",
-        contextIds: ["D1:1", "4"],
+        contextIds: ["D1:1", "4", ["D2:1", "5"]],
         evidence: [],
       },
     });
@@ -65,7 +65,10 @@ describe("readPredictionLine", () => {
       '{"prediction":"a","answer":"b","evidence":"D1:1"}',
       "line 7, evidence must be a list of texts",
     ],
-    ['{"prediction":"a","answer":"b","contextIds":[{}]}', "line 7, contextIds, 0 must be text"],
+    [
+      '{"prediction":"a","answer":"b","contextIds":[{}]}',
+      "line 7, contextIds, 0 must be text or a list of texts",
+    ],
   ])("says what is wrong in %s", (text, problem) => {
     const line = read(text);
     expect(line.kind).toBe("malformed");

@@ -30,11 +30,22 @@ const ids = z
   .nullish()
   .transform(orAbsent);
 
+/** A memory that stems from several turns is the list of their ids. */
+const retrieved = z
+  .array(
+    z.union([textOrNumber, z.array(textOrNumber)], { error: "must be text or a list of texts" }),
+    {
+      error: "must be a list of ids",
+    },
+  )
+  .nullish()
+  .transform(orAbsent);
+
 const retrievalSchema = z.object({
   prediction: optionalText,
   answer: optionalText,
   category: optionalText,
-  contextIds: ids,
+  contextIds: retrieved,
   evidence: ids,
 });
 /** A missing answer is more likely a misspelt name than an answer that there is not: that is written as null. */

@@ -28,9 +28,9 @@ describe("scorers", () => {
     expect(scoreBy("squad-em", { prediction: "tea" })).toEqual(ungraded("no gold answer"));
     expect(scoreBy("squad-em", { prediction: "", answer: "tea" })).toEqual(graded(0));
     expect(scoreBy("evidence-recall", { evidence: ["a"] })).toEqual(ungraded("no contextIds"));
-    expect(scoreBy("evidence-recall", { contextIds: ["a"] })).toEqual(ungraded("no evidence"));
+    expect(scoreBy("evidence-recall", { contextIds: ["a"] })).toEqual(ungraded("no evidence ids"));
     expect(scoreBy("evidence-recall", { contextIds: ["a"], evidence: [] })).toEqual(
-      ungraded("no evidence"),
+      ungraded("no evidence ids"),
     );
   });
 

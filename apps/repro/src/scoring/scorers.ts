@@ -1,12 +1,14 @@
 import {
-  evidenceMissing,
   isMetricName,
+  isRetrievalMetricName,
   type MetricName,
   metrics,
+  type RetrievalMetric,
+  type RetrievedItem,
+  retrievalMetrics,
   scoreAnswer,
 } from "@memory-r1/metrics";
-import { graded, type Outcome, ungraded } from "@memory-r1/spec";
-import { type MetricFacts, metricFacts } from "../metric-facts.ts";
+import { type Outcome, ungraded } from "@memory-r1/spec";
 import { knownName } from "../pipeline/known-name.ts";
 
 /** What a line of predictions gives to a score; numbers are text by now, and what was null or missing is absent. */
@@ -15,20 +17,25 @@ export interface PredictionLine {
   readonly answer: string | undefined;
   /** The data set's own code. */
   readonly category: string | undefined;
-  /** Ids of what was retrieved, best first, and of what should have been. */
-  readonly contextIds: readonly string[] | undefined;
+  /** Ids of what was retrieved, best first; an item that stems from several turns is the list of their ids. */
+  readonly contextIds: readonly RetrievedItem[] | undefined;
+  /** Ids of what should have been retrieved. */
   readonly evidence: readonly string[] | undefined;
 }
 
-export interface Scorer extends MetricFacts {
+export interface Scorer {
+  readonly description: string;
+  readonly source: string;
   /** What it compares: a prediction with an answer, or retrieved ids with evidence. */
   readonly compares: "answers" | "retrieval";
   score(line: PredictionLine): Outcome;
 }
 
 function answerScorer(name: MetricName): Scorer {
+  const { description, source } = metrics[name];
   return {
-    ...metricFacts(name),
+    description,
+    source,
     compares: "answers",
     score: ({ prediction, answer, category = "" }) =>
       prediction === undefined
@@ -40,29 +47,15 @@ function answerScorer(name: MetricName): Scorer {
   };
 }
 
-/** Scores retrieved ids against the ids of the evidence, of which there is at least one. */
-type RetrievalMetric = MetricFacts & {
-  readonly score: (contextIds: readonly string[], evidence: readonly string[]) => number;
-};
-
-const retrievalMetrics = {
-  "evidence-recall": {
-    description: "share of the evidence that is among what was retrieved",
-    source: "snap-research/locomo task_eval/evaluation.py, for turn ids",
-    score: (contextIds, evidence) => 1 - (evidenceMissing([evidence], contextIds) ?? 0),
-  },
-} as const satisfies Readonly<Record<string, RetrievalMetric>>;
-
 function retrievalScorer({ description, source, score }: RetrievalMetric): Scorer {
   return {
     description,
     source,
     compares: "retrieval",
-    score: ({ contextIds, evidence }) => {
-      if (contextIds === undefined) return ungraded("no contextIds");
-      if (evidence === undefined || evidence.length === 0) return ungraded("no evidence");
-      return graded(score(contextIds, evidence));
-    },
+    score: ({ contextIds, evidence = [] }) =>
+      contextIds === undefined
+        ? ungraded("no contextIds")
+        : score({ retrievedIds: contextIds, evidenceIds: evidence }),
   };
 }
 
@@ -74,7 +67,9 @@ export const scorers: Readonly<Record<string, Scorer>> = {
       .map((name) => [name, answerScorer(name)]),
   ),
   ...Object.fromEntries(
-    Object.entries(retrievalMetrics).map(([name, metric]) => [name, retrievalScorer(metric)]),
+    Object.keys(retrievalMetrics)
+      .filter(isRetrievalMetricName)
+      .map((name) => [name, retrievalScorer(retrievalMetrics[name])]),
   ),
 };
 

@@ -1,5 +1,5 @@
 import type { Random } from "@memory-r1/spec";
-import { tokeniseLocomoAnswer } from "../locomo-f1.ts";
+import { tokeniseLocomoAnswer } from "../locomo.ts";
 
 const months = [
   "January",

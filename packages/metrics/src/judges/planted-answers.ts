@@ -1,5 +1,5 @@
 import { createRandom, deriveSeed, type Question, type Random, shuffled } from "@memory-r1/spec";
-import { tokeniseLocomoAnswer } from "../locomo-f1.ts";
+import { tokeniseLocomoAnswer } from "../locomo.ts";
 import { normaliseSquadAnswer } from "../squad.ts";
 import type { AnswerLabel } from "./agreement.ts";
 import { changeDetails } from "./changed-details.ts";

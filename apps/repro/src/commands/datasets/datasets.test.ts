@@ -207,7 +207,9 @@ describe("datasets show", () => {
     expect(await show({ question: "mini-1/qa-2", dataset: "locomo-mini", json: false })).toBe(0);
     expect(shell.out()).toMatch(/^question: +What are the names of Tomas's dogs\?\n/);
     expect(shell.out()).toMatch(/\ngold: +Pixel, Biscuit\n/);
-    expect(shell.out()).toMatch(/\ncategory: +1, official: multi-hop, mem0: single-hop, memorybench: single-hop\n/);
+    expect(shell.out()).toMatch(
+      /\ncategory: +1, official: multi-hop, mem0: single-hop, memorybench: single-hop\n/,
+    );
     expect(shell.out()).toMatch(
       /\nevidence: +D1:5, 6:10 pm on 14 January, 2023, Tomas: I would love a loaf\./,
     );

@@ -8,12 +8,15 @@ import { join } from "node:path";
 import { ConfigError } from "@memory-r1/spec";
 
 /**
- * The Python of TRL's own virtual environment, installed where it is missing (minutes, once for each content of the
- * requirements). One run at a time.
- * @param options.python a Python to make the environment with
+ * The Python of a virtual environment that holds a peer to compare with, installed where it is missing (once for each
+ * content of the requirements). One run at a time.
+ * @param options.name of the environment, in its folder's name.
+ * @param options.requirements pip's file with the peer and exact versions.
+ * @param options.python a Python to make the environment with.
  * @throws ConfigError where venv or pip fails, with their last lines.
  */
-export async function prepareTrlEnvironment(options: {
+export async function preparePeerEnvironment(options: {
+  readonly name: string;
   readonly requirements: string;
   readonly cacheDirectory: string;
   readonly python: string;
@@ -25,13 +28,13 @@ export async function prepareTrlEnvironment(options: {
     .update(JSON.stringify([content, options.pythonVersion, platform(), arch()]))
     .digest("hex")
     .slice(0, 16);
-  const directory = join(options.cacheDirectory, "benchmarks", `trl-${key}`);
+  const directory = join(options.cacheDirectory, "benchmarks", `${options.name}-${key}`);
   const python = join(directory, "bin", "python");
   // Written last: a folder without it is what an interrupted installation left.
   const marker = join(directory, "installed");
   if (existsSync(marker)) return python;
 
-  options.write(`installing TRL into ${directory} (once; several minutes)`);
+  options.write(`installing ${options.requirements} into ${directory} (once)`);
   await rm(directory, { recursive: true, force: true });
   await runOrThrow(options.python, ["-m", "venv", directory]);
   const pip = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet"];

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { computeLocomoF1, isLocomoRefusal, normaliseLocomoAnswer } from "./locomo-f1.ts";
+import {
+  computeLocomoF1,
+  computeLocomoRefusal,
+  computeLocomoSetEm,
+  normaliseLocomoAnswer,
+} from "./locomo.ts";
 
 describe("normaliseLocomoAnswer", () => {
   it("drops and, articles and punctuation as whole words only", () => {
@@ -55,15 +60,16 @@ describe("computeLocomoF1", () => {
   });
 });
 
-describe("isLocomoRefusal", () => {
-  it.each([
-    "No information available",
-    "There is NO INFORMATION AVAILABLE on that.",
-    "It was not mentioned.",
-  ])("takes %j for a refusal", (prediction) => expect(isLocomoRefusal(prediction)).toBe(true));
+it("computeLocomoRefusal knows two phrases, in any case", () => {
+  expect(computeLocomoRefusal("NO INFORMATION AVAILABLE on that")).toBe(1);
+  expect(computeLocomoRefusal("It is Not Mentioned.")).toBe(1);
+  expect(computeLocomoRefusal("I do not know")).toBe(0);
+  expect(computeLocomoRefusal("")).toBe(0);
+});
 
-  it.each(["", "I don't know", "not  mentioned", "no information", "It was mentioned twice"])(
-    "takes %j for an answer",
-    (prediction) => expect(isLocomoRefusal(prediction)).toBe(false),
-  );
+it("computeLocomoSetEm compares sets of unstemmed words", () => {
+  expect(computeLocomoSetEm("the cat, the cat and a dog", "dog cat")).toBe(1);
+  expect(computeLocomoSetEm("cats dog", "dog cat")).toBe(0);
+  expect(computeLocomoSetEm("cat", "dog cat")).toBe(0);
+  expect(computeLocomoSetEm("the", "")).toBe(1);
 });
