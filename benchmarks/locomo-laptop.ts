@@ -2,7 +2,7 @@ import { defineExperiment } from "@memory-r1/repro/experiment";
 
 /**
  * The paper's protocol at laptop scale: SmolLM2-135M, trained on conv-26, chosen on conv-30, tested on a seeded sample
- * of 200 questions about four of the other eight conversations. Departures from the paper and their reasons: docs/reproduction.md.
+ * of 200 questions about two of the other eight conversations. Departures from the paper and their reasons: docs/reproduction.md.
  */
 export const experiment = defineExperiment({
   name: "locomo-laptop",
@@ -43,8 +43,8 @@ export const experiment = defineExperiment({
     },
   ],
   evaluation: {
-    // A Manager plays every drawn conversation whole, some 290 facts each, at two to three seconds a fact.
-    testConversations: 4,
+    // A Manager plays every drawn conversation whole, some 290 facts each, at two to four seconds a fact.
+    testConversations: 2,
     testSample: 200,
     metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
     mainMetric: "squad-f1",

@@ -19,6 +19,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     run: handle("run"),
     resume: handle("resume"),
     report: handle("report"),
+    score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),
     judge: handle("judge"),
@@ -78,12 +79,28 @@ describe("commands and flags", () => {
         verbose: true,
       },
     },
-    { words: "report demo-1", command: "report", request: { run: "demo-1", json: false } },
+    { words: "report demo-1", command: "report", request: { runs: ["demo-1"], json: false } },
     {
-      words: "report demo-1 --json --out o",
+      words:
+        "report a b --json --out o --category-names mem0 --known-issues both --metric squad-f1 --csv c --data-dir d",
       command: "report",
-      request: { run: "demo-1", json: true, out: "o" },
+      request: {
+        runs: ["a", "b"],
+        json: true,
+        out: "o",
+        categoryNames: "mem0",
+        knownIssues: "both",
+        metric: "squad-f1",
+        csv: "c",
+        dataDir: "d",
+      },
     },
+    {
+      words: "score --metric a,b --metric c --predictions p --out - --json",
+      command: "score",
+      request: { metric: ["a", "b", "c"], predictions: "p", out: "-", json: true },
+    },
+    { words: "score --metric list", command: "score", request: { metric: ["list"], json: false } },
     { words: "list", command: "list", request: { json: false } },
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
@@ -163,6 +180,9 @@ describe("usage errors", () => {
     { words: "run --set a..b=3", message: "not of the form path=value" },
     { words: "run --seed 1 --seed 2", message: "--seed" },
     { words: "list --verbose", message: "--verbose" },
+    { words: "score --predictions p", message: "--metric" },
+    { words: "report", message: "Expected at least 1 argument" },
+    { words: "report a --known-issues some", message: "include|exclude|both" },
     { words: "judge --judge mem0-j", message: "Expected input for flag --model" },
     { words: "judge --model m --judge gpt", message: 'there is no judge "gpt": mem0-j,' },
     { words: "judge --judge dmr --model m --endpoint localhost", message: "no address" },
@@ -186,7 +206,16 @@ describe("help and version", () => {
   it("go to stdout and exit 0", async () => {
     const help = await runWords(["--help"]);
     expect(help.code).toBe(0);
-    for (const command of ["run", "resume", "report", "list", "doctor", "judge", "judge-audit"])
+    for (const command of [
+      "run",
+      "resume",
+      "report",
+      "score",
+      "list",
+      "doctor",
+      "judge",
+      "judge-audit",
+    ])
       expect(help.out).toContain(`  ${command} `);
     expect(await runWords(["--version"])).toEqual({ code: 0, calls: [], out: "1.2.3\n", err: "" });
     const runHelp = await runWords(["run", "--help"]);

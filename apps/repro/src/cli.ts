@@ -15,12 +15,14 @@ import { buildListCommand, type ListRequest } from "./commands/list.ts";
 import { buildReportCommand, type ReportRequest } from "./commands/report.ts";
 import { buildResumeCommand, type ResumeRequest } from "./commands/resume.ts";
 import { buildRunCommand, type RunRequest } from "./commands/run.ts";
+import { buildScoreCommand, type ScoreRequest } from "./commands/score.ts";
 
 /** What each command does; the number is the exit code. */
 export interface CommandHandlers {
   run(request: RunRequest): Promise<number>;
   resume(request: ResumeRequest): Promise<number>;
   report(request: ReportRequest): Promise<number>;
+  score(request: ScoreRequest): Promise<number>;
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
   judge(request: JudgeCommandRequest): Promise<number>;
@@ -81,6 +83,7 @@ function buildProgram(
       run: buildRunCommand(keep((request) => handlers.run(request))),
       resume: buildResumeCommand(keep((request) => handlers.resume(request))),
       report: buildReportCommand(keep((request) => handlers.report(request))),
+      score: buildScoreCommand(keep((request) => handlers.score(request))),
       judge: buildJudgeCommand(keep((request) => handlers.judge(request))),
       judgeAudit: buildJudgeAuditCommand(keep((request) => handlers.judgeAudit(request))),
       list: buildListCommand(keep((request) => handlers.list(request))),

@@ -85,6 +85,7 @@ describe("defaults", () => {
       ],
       evaluation: {
         validation: true,
+        adversarialSample: 0,
         metrics: ["squad-f1"],
         mainMetric: "squad-f1",
         arms: [{ ...arm, context: "retrieved", splits: ["validation", "test"] }],

@@ -116,9 +116,16 @@ export const experimentSchema = z.strictObject({
     testConversations: z.number().int().min(1).optional(),
     /** Questions drawn from the test conversations with the run's seed; absent: all, 0: none. */
     testSample: z.number().int().min(0).optional(),
+    /**
+     * Adversarial questions (LoCoMo's category 5) of the test conversations that are asked besides, drawn with the
+     * run's seed; all where there are fewer. They are scored on refusal alone, in a table of their own.
+     */
+    adversarialSample: z.number().int().min(0).default(0),
     metrics: z.array(metricName).min(1),
     /** The metric of the intervals and of the paired comparisons. */
     mainMetric: metricName,
+    /** Naming scheme of the categories in tables (LoCoMo: official, mem0, memorybench); absent: the data set's first. */
+    categoryNaming: z.string().optional(),
     arms: z.array(arm).min(1),
     /** Pairs of arm names: the second minus the first, with a paired bootstrap interval. */
     comparisons: z.array(z.tuple([z.string(), z.string()])).default([]),

@@ -1,4 +1,5 @@
 import { homedir } from "node:os";
+import { addAbortSignal } from "node:stream";
 import { runCommandLine } from "./cli.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
@@ -7,6 +8,7 @@ import { createListHandler } from "./commands/list.ts";
 import { createReportHandler } from "./commands/report.ts";
 import { createResumeHandler } from "./commands/resume.ts";
 import { createRunHandler } from "./commands/run.ts";
+import { createScoreHandler } from "./commands/score.ts";
 import { readEnvironment } from "./environment.ts";
 import { inspectSetup } from "./inspect-setup.ts";
 import { watchInterrupts } from "./interrupts.ts";
@@ -24,6 +26,8 @@ const pipeline: Pipeline = {
     (await import("./pipeline/run-experiment.ts")).runExperiment(options),
   resumeExperiment: async (options) =>
     (await import("./pipeline/run-experiment.ts")).resumeExperiment(options),
+  tabulateRuns: async (options) =>
+    (await import("./pipeline/tabulate-runs.ts")).tabulateRuns(options),
   listExperiments: async (options) =>
     (await import("./pipeline/list-experiments.ts")).listExperiments(options),
 };
@@ -57,6 +61,9 @@ async function main(): Promise<number> {
     environment,
     repositoryRoot,
     writeOut,
+    writeOutFully: (text) =>
+      new Promise((resolve) => process.stdout.write(text, (error) => resolve(!error))),
+    readInput: (signal) => addAbortSignal(signal, process.stdin),
     writeError,
     createProgress: () => {
       display = (drawsBars ? createBarProgress : createLineProgress)({
@@ -77,7 +84,8 @@ async function main(): Promise<number> {
     handlers: {
       run: createRunHandler(shell, pipeline),
       resume: createResumeHandler(shell, pipeline),
-      report: createReportHandler(shell),
+      report: createReportHandler(shell, pipeline),
+      score: createScoreHandler(shell),
       judge: createJudgeHandler(shell, judgePipeline),
       judgeAudit: createJudgeAuditHandler(shell, judgePipeline),
       list: createListHandler(shell, pipeline),

@@ -1,4 +1,4 @@
-import type { TableData } from "@memory-r1/report";
+import type { KnownIssuesMode, TableData } from "@memory-r1/report";
 import type { Logger } from "@memory-r1/spec";
 import type { Override } from "./experiment.ts";
 
@@ -60,6 +60,32 @@ export interface RunResult {
   /** Absolute path of the CSV file with the same results as `table` in full precision. */
   readonly csvPath: string;
   readonly table: TableData;
+  /** What belongs below it: by category, by way of averaging, on questions to be refused. */
+  readonly detailTables: readonly TableData[];
+}
+
+/** Another view of finished runs; what is absent is as the experiment says. */
+export interface RunViewRequest {
+  readonly categoryNaming?: string;
+  readonly knownIssues?: KnownIssuesMode | "both";
+  /** The metric of intervals, categories and comparisons: any of the registry. */
+  readonly metric?: string;
+}
+
+export interface TabulateRunsOptions {
+  /** Absolute; exist. Several are runs of one experiment that differ in their seed. */
+  readonly runDirectories: readonly string[];
+  readonly view: RunViewRequest;
+  /** Absolute path of a CSV file to be written with every scope and metric. */
+  readonly csvPath?: string;
+  readonly context: Pick<RunContext, "cacheDirectory" | "dataDirectory" | "logger">;
+}
+
+/** Tables that were made anew from the answers of finished runs. */
+export interface RunView {
+  readonly runs: readonly { readonly runId: string; readonly runDirectory: string }[];
+  readonly table: TableData;
+  readonly detailTables: readonly TableData[];
 }
 
 /** An experiment that `run` knows by name. */
@@ -73,6 +99,8 @@ export interface ExperimentSummary {
 export interface Pipeline {
   runExperiment(options: RunExperimentOptions): Promise<RunResult>;
   resumeExperiment(options: ResumeExperimentOptions): Promise<RunResult>;
+  /** Scores the answers of finished runs again. @throws ConfigError where a run has not ended or they do not belong together */
+  tabulateRuns(options: TabulateRunsOptions): Promise<RunView>;
   listExperiments(options: {
     readonly repositoryRoot: string;
   }): Promise<readonly ExperimentSummary[]>;

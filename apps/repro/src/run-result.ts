@@ -15,6 +15,7 @@ const runResultSchema = z.strictObject({
   /** Relative to the run's folder where it lies inside, so that the folder can be moved. */
   csvPath: z.string(),
   table: tableSchema,
+  detailTables: z.array(tableSchema).default([]),
 });
 
 /** Keeps the result in the run's folder, for `repro report`. */
@@ -26,6 +27,7 @@ export async function writeRunResult(result: RunResult): Promise<void> {
     runId: result.runId,
     csvPath: isInside ? inside.replaceAll("\\", "/") : result.csvPath,
     table: result.table,
+    detailTables: [...result.detailTables],
   };
   await writeFileAtomic(
     join(result.runDirectory, runResultFile),
@@ -42,11 +44,16 @@ export async function readRunResult(runDirectory: string): Promise<RunResult> {
       `Run ${run} has no ${runResultFile}: it has not ended. Finish it by \`repro resume ${run}\`.`,
     );
   }
-  const { runId, csvPath, table } = parseJson(await readFile(file, "utf8"), runResultSchema, file);
+  const { runId, csvPath, table, detailTables } = parseJson(
+    await readFile(file, "utf8"),
+    runResultSchema,
+    file,
+  );
   return {
     runId,
     runDirectory,
     csvPath: isAbsolute(csvPath) ? csvPath : join(runDirectory, csvPath),
     table,
+    detailTables,
   };
 }

@@ -8,6 +8,10 @@ export interface Shell {
   readonly repositoryRoot: string;
   /** Data for the user or the next program: tables, JSON. */
   writeOut(text: string): void;
+  /** The same for much text: resolves when it is on its way, with false where nobody reads any more. */
+  writeOutFully(text: string): Promise<boolean>;
+  /** What is piped in, until its end or the abort. */
+  readInput(signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Everything else: log, errors. */
   writeError(text: string): void;
   /** Bars on a terminal, lines elsewhere; writes to stderr. */

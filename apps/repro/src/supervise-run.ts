@@ -103,8 +103,18 @@ export async function superviseWork<Result>(
   }
 }
 
-/** The table (or all of the result as JSON) to stdout, where it lies to stderr. */
+/** Tables (or all of the value as JSON) to stdout. */
+export function showTables(
+  shell: Shell,
+  shown: Pick<RunResult, "table" | "detailTables">,
+  json: boolean,
+): void {
+  const tables = [shown.table, ...shown.detailTables];
+  shell.writeOut(json ? `${JSON.stringify(shown, null, 2)}\n` : tables.map(renderText).join("\n"));
+}
+
+/** The tables to stdout, where they lie to stderr. */
 export function showResult(shell: Shell, result: RunResult, json: boolean): void {
-  shell.writeOut(json ? `${JSON.stringify(result, null, 2)}\n` : renderText(result.table));
+  showTables(shell, result, json);
   shell.writeError(`run: ${result.runDirectory}\ncsv: ${result.csvPath}\n`);
 }

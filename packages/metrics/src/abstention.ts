@@ -1,7 +1,7 @@
-import { graded, type GradedOutcome, type Outcome, type Question } from "@memory-r1/spec";
+import { graded, type Outcome, type Question } from "@memory-r1/spec";
 import { isLocomoRefusal } from "./locomo-f1.ts";
 import { type MetricName, scoreAnswer } from "./registry.ts";
-import { type OutcomeSummary, summariseOutcomes } from "./statistics.ts";
+import { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
 
 /** What a system that always refuses says: the first of the two phrases that LoCoMo's scorer knows. */
 export const refusalReply = "No information available";
@@ -27,7 +27,7 @@ export interface AbstentionSummary {
 }
 
 /** Whether an answer to an unanswerable question refuses, by LoCoMo's rule (category 5). */
-export function scoreRefusal(prediction: string): GradedOutcome {
+export function scoreRefusal(prediction: string): Outcome {
   return graded(isLocomoRefusal(prediction) ? 1 : 0);
 }
 

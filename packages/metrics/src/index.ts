@@ -7,7 +7,6 @@ export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-te
 export * from "./judges/planted-answers.ts";
 export { judgePromptHashes } from "./judges/prompts.ts";
 export { type JudgeName, judges } from "./judges/registry.ts";
-export * from "./judges/repeated-runs.ts";
 export {
   computeLocomoF1,
   computeMultiAnswerF1,
@@ -25,6 +24,11 @@ export {
   computeSquadF1,
   normaliseSquadAnswer,
 } from "./squad.ts";
-export * from "./statistics.ts";
-export * from "./wilson-interval.ts";
+export * from "./score-ceiling.ts";
+export * from "./statistics/bootstrap.ts";
+export * from "./statistics/closed-form-intervals.ts";
+export * from "./statistics/cluster-bootstrap.ts";
+export type { BootstrapOptions, Interval } from "./statistics/resample.ts";
+export { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
+export * from "./statistics/summarise-seeds.ts";
 export { tokeniseSentence } from "./word-tokenizer.ts";

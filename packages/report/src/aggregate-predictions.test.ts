@@ -1,47 +1,8 @@
-import { graded, type Outcome, ungraded } from "@memory-r1/spec";
+import { graded } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import {
-  aggregatePredictions,
-  compareArms,
-  type PredictionRecord,
-} from "./aggregate-predictions.ts";
-import { renderCsv } from "./render-csv.ts";
-import { renderText } from "./render-text.ts";
-import { categoryTable, leaderboardTable, overallTable } from "./result-tables.ts";
-
-const names: Record<string, Record<string, string>> = {
-  "1": { official: "multi-hop", mem0: "single-hop" },
-  "4": { official: "single-hop", mem0: "open-domain" },
-};
-
-function record(
-  system: string,
-  questionId: string,
-  categoryCode: string,
-  f1: Outcome,
-  em: Outcome,
-): PredictionRecord {
-  return {
-    system,
-    arm: "",
-    questionId,
-    categoryCode,
-    categoryNames: names[categoryCode] ?? {},
-    outcomes: { f1, em },
-  };
-}
-
-const noGold = ungraded("no gold answer");
-
-/** Means by hand: RAG 1: (0.5+0.25)/2 = 0.375, 4: 1, all: 1.75/3 = 0.58333; GRPO 1: 0.75, 4: none graded, all: 0.75. */
-const records: readonly PredictionRecord[] = [
-  record("RAG", "a", "4", graded(1), graded(1)),
-  record("RAG", "b", "1", graded(0.5), graded(0)),
-  record("RAG", "c", "1", graded(0.25), graded(0)),
-  record("GRPO", "a", "4", noGold, noGold),
-  record("GRPO", "b", "1", graded(0.75), graded(1)),
-  record("GRPO", "c", "1", graded(0.75), graded(0)),
-];
+import { recordOf, records } from "./__fixtures__/records.ts";
+import { aggregatePredictions } from "./aggregate-predictions.ts";
+import type { PredictionRecord } from "./prediction-record.ts";
 
 describe("aggregatePredictions", () => {
   const rows = aggregatePredictions(records);
@@ -71,6 +32,9 @@ describe("aggregatePredictions", () => {
       graded: 0,
       ungraded: 1,
       interval: undefined,
+      wilson: undefined,
+      macro: undefined,
+      overSeeds: { mean: undefined, standardDeviation: undefined, count: 0 },
     });
   });
 
@@ -78,6 +42,29 @@ describe("aggregatePredictions", () => {
     expect(at("GRPO", "1")?.interval).toEqual({ low: 0.75, high: 0.75 });
     // Two questions: the resampled mean is 0.25, 0.375 or 0.5 with chances 1/4, 1/2, 1/4, so the 2.5 % and 97.5 % points are the ends.
     expect(at("RAG", "1")?.interval).toEqual({ low: 0.25, high: 0.5 });
+    // One question says nothing of how much questions differ.
+    expect(at("RAG", "4")).toMatchObject({ mean: 1, interval: undefined });
+  });
+
+  it("takes the macro mean over conversations, with the interval of drawn conversations", () => {
+    // Conversation x has question a alone (1), y has b and c (0.375): a pair is one of them twice with chance 1/4.
+    expect(at("RAG", undefined)?.macro).toEqual({
+      mean: 0.6875,
+      interval: { low: 0.375, high: 1 },
+      clusters: 2,
+      count: 3,
+    });
+    expect(at("RAG", "1")?.macro).toMatchObject({ mean: 0.375, interval: undefined, clusters: 1 });
+    expect(rows.map((row) => row.conversations)).toEqual([2, 1, 1, 2, 1, 1]);
+  });
+
+  it("has Wilson's interval where every score is 0 or 1", () => {
+    // statsmodels 0.15.0: proportion_confint(1, 3, method="wilson").
+    const wilson = rows[0]?.metrics["em"]?.wilson;
+    expect(wilson?.low).toBeCloseTo(0.06149194472039638, 14);
+    expect(wilson?.high).toBeCloseTo(0.7923403991979523, 14);
+    expect(at("RAG", undefined)?.wilson).toBeUndefined();
+    expect(rows[3]?.metrics["em"]?.wilson).toMatchObject({ low: expect.any(Number) });
   });
 
   it("gives a row the same interval whatever other rows there are", () => {
@@ -90,6 +77,29 @@ describe("aggregatePredictions", () => {
     if (first === undefined || second === undefined) throw new Error("no records");
     const summary = aggregatePredictions([first, { ...second, outcomes: {} }])[0]?.metrics["f1"];
     expect(summary).toMatchObject({ mean: 1, graded: 1, ungraded: 1 });
+  });
+
+  it("leaves out questions with a corrupt gold where asked, and says what a perfect system would get", () => {
+    const known = records.map((one) => ({ ...one, hasCorruptGold: one.questionId === "c" }));
+    const [all, , , grpo] = aggregatePredictions(known);
+    expect(all).toMatchObject({ knownIssues: "include", questions: 3, ceiling: 2 / 3 });
+    expect(grpo?.ceiling).toBe(2 / 3);
+    const clean = aggregatePredictions(known, { knownIssues: "exclude" });
+    expect(clean[0]).toMatchObject({ knownIssues: "exclude", questions: 2, ceiling: 1 });
+    // a and b alone: (1 + 0.5) / 2
+    expect(clean[0]?.metrics["f1"]?.mean).toBe(0.75);
+    expect(clean).toEqual(
+      aggregatePredictions(
+        known.filter((one) => one.questionId !== "c"),
+        { knownIssues: "exclude" },
+      ),
+    );
+  });
+
+  it("makes intervals for the metrics asked for alone", () => {
+    const [row] = aggregatePredictions(records, { intervalsOf: ["em"] });
+    expect(row?.metrics["f1"]).toMatchObject({ mean: 1.75 / 3, interval: undefined });
+    expect(row?.metrics["em"]?.interval).toEqual(rows[0]?.metrics["em"]?.interval);
   });
 
   it("is empty for no predictions", () => {
@@ -111,101 +121,58 @@ describe("aggregatePredictions", () => {
   });
 });
 
-describe("compareArms", () => {
-  const rag = { system: "RAG", arm: "" };
-  const grpo = { system: "GRPO", arm: "" };
-
-  it("averages the differences over the questions that both were graded on", () => {
-    // b: 0.75 - 0.5 = 0.25, c: 0.75 - 0.25 = 0.5; a is ungraded on one side.
-    const comparison = compareArms(records, { metric: "f1", first: grpo, second: rag });
-    expect(comparison).toMatchObject({ mean: 0.375, low: 0.25, high: 0.5, count: 2, leftOut: 1 });
-    expect(compareArms(records, { metric: "f1", first: rag, second: grpo })).toMatchObject({
-      mean: -0.375,
-    });
+describe("several seeds", () => {
+  const answer = (seed: number, questionId: string, score: number): PredictionRecord => ({
+    ...recordOf("RAG", questionId, "1", graded(score), graded(score > 0.5 ? 1 : 0)),
+    seed,
   });
+  const answers = [
+    answer(1, "a", 1),
+    answer(1, "b", 0.5),
+    answer(1, "c", 0),
+    answer(2, "a", 0),
+    answer(2, "b", 0.5),
+    answer(2, "c", 0.25),
+  ];
+  const [row] = aggregatePredictions(answers);
 
-  it("pairs by question, not by position", () => {
-    const reversed = [...records].reverse();
-    expect(compareArms(reversed, { metric: "f1", first: grpo, second: rag })).toMatchObject({
+  it("give the mean and deviation of their means 0.5 and 0.25, beside the mean of all answers", () => {
+    expect(row).toMatchObject({ questions: 3, conversations: 2, seeds: 2 });
+    expect(row?.metrics["f1"]).toMatchObject({
       mean: 0.375,
-      count: 2,
+      graded: 6,
+      // sqrt(2 * 0.125 ** 2)
+      overSeeds: { mean: 0.375, standardDeviation: Math.sqrt(1 / 32), count: 2 },
+      // Conversations: x 0.5 (of 2 answers), y 1.25 / 4.
+      macro: { mean: 0.40625, interval: { low: 0.3125, high: 0.5 }, clusters: 2, count: 6 },
     });
   });
 
-  it("is undefined where nothing can be compared", () => {
-    expect(compareArms(records, { metric: "bleu", first: grpo, second: rag })).toBeUndefined();
-    expect(
-      compareArms(records, { metric: "f1", first: grpo, second: { system: "Mem0", arm: "" } }),
-    ).toBeUndefined();
+  it("stay together when a question is drawn", () => {
+    // Questions have 0.5, 0.5 and 0.125; of 27 draws one is c three times (3.7 %, above 2.5 %), 8 have no c.
+    expect(row?.metrics["f1"]?.interval).toEqual({ low: 0.125, high: 0.5 });
   });
-});
 
-describe("result tables", () => {
-  const rows = aggregatePredictions(records);
+  it("have no Wilson interval: answers to one question are no independent trials", () => {
+    expect(row?.metrics["em"]?.wilson).toBeUndefined();
+    expect(row?.metrics["em"]?.interval).toBeDefined();
+  });
 
-  it("shows all questions with one pair of counts where the metrics agree", () => {
-    const table = overallTable(rows, {
-      title: "Mini set",
-      metrics: [
-        { name: "f1", label: "F1", showInterval: true },
-        { name: "em", label: "EM" },
-      ],
+  it("leave out a seed in which nothing was graded", () => {
+    const failed = answers.map((one) => (one.seed === 2 ? { ...one, outcomes: {} } : one));
+    expect(aggregatePredictions(failed)[0]?.metrics["f1"]).toMatchObject({
+      mean: 0.5,
+      graded: 3,
+      ungraded: 3,
+      overSeeds: { mean: 0.5, standardDeviation: undefined, count: 1 },
     });
-    expect(renderText(table)).toBe(
-      [
-        "Mini set",
-        "System  Arm  Questions     F1   95 % interval     EM  Graded  Ungraded",
-        "──────  ───  ─────────  ─────  ──────────────  ─────  ──────  ────────",
-        "RAG                  3  0.583  0.250 to 1.000  0.333       3         0",
-        "GRPO                 3  0.750  0.750 to 0.750  0.500       2         1",
-        "",
-      ].join("\n"),
-    );
   });
 
-  it("shows counts for each metric where they differ", () => {
-    const mixed = aggregatePredictions([record("RAG", "a", "4", graded(1), noGold)]);
-    const table = overallTable(mixed, {
-      title: "",
-      metrics: [
-        { name: "f1", label: "F1" },
-        { name: "em", label: "EM" },
-      ],
-    });
-    expect(renderText(table).split("\n").slice(0, 3)).toEqual([
-      "System  Arm  Questions     F1  F1 Graded  F1 Ungraded  EM  EM Graded  EM Ungraded",
-      "──────  ───  ─────────  ─────  ─────────  ───────────  ──  ─────────  ───────────",
-      "RAG                  1  1.000          1            0   –          0            1",
-    ]);
-  });
-
-  it("names categories by the scheme asked for, and shows an ungraded cell as a dash", () => {
-    const lines = (naming: string) =>
-      renderText(categoryTable(rows, { title: "", metric: "f1", naming }))
-        .split("\n")
-        .slice(0, 4);
-    expect(lines("official")).toEqual([
-      "System  Arm  multi-hop  single-hop    All",
-      "──────  ───  ─────────  ──────────  ─────",
-      "RAG              0.375       1.000  0.583",
-      "GRPO             0.750           –  0.750",
-    ]);
-    expect(lines("mem0")[0]).toBe("System  Arm  single-hop  open-domain    All");
-    expect(lines("unknown")[0]).toBe("System  Arm      1      4    All");
-  });
-
-  it("writes the leaderboard with every scope, in full precision, ungraded as empty", () => {
-    const csv = renderCsv(
-      leaderboardTable(aggregatePredictions(records.filter((one) => one.system === "GRPO")), ""),
-    );
-    expect(csv).toBe(
-      [
-        "system,arm,scope,name:mem0,name:official,questions,f1,f1Low,f1High,f1Graded,f1Ungraded,em,emLow,emHigh,emGraded,emUngraded",
-        "GRPO,,all,,,3,0.75,0.75,0.75,2,1,0.5,0,1,2,1",
-        "GRPO,,1,single-hop,multi-hop,2,0.75,0.75,0.75,2,0,0.5,0,1,2,0",
-        "GRPO,,4,open-domain,single-hop,1,,,,0,1,,,,0,1",
-        "",
-      ].join("\n"),
+  it("refuse the same seed twice, and a question of two conversations", () => {
+    expect(() => aggregatePredictions([...answers, answer(2, "a", 1)])).toThrow(/answered twice/);
+    const elsewhere = { ...answer(3, "a", 1), conversationId: "y" };
+    expect(() => aggregatePredictions([...answers, elsewhere])).toThrow(
+      /of conversation y here and of x before/,
     );
   });
 });

@@ -1,93 +1,139 @@
 import {
   type BootstrapOptions,
-  bootstrapMean,
-  pairedBootstrap,
+  clusterBootstrap,
+  type ClusterEstimate,
+  computeScoreCeiling,
+  type Interval,
+  type SeedSummary,
   summariseOutcomes,
+  summariseSeeds,
+  wilsonOfOutcomes,
 } from "@memory-r1/metrics";
-import type { PairedBootstrapEstimate } from "@memory-r1/metrics";
-import { createRandom, DataFormatError, deriveSeed, type Outcome, ungraded } from "@memory-r1/spec";
+import { createRandom, deriveSeed, type Random } from "@memory-r1/spec";
+import {
+  armKey,
+  checkRecords,
+  groupBy,
+  outcomeOf,
+  type PredictionRecord,
+} from "./prediction-record.ts";
 
-/** One question answered by one arm of one system, scored by every metric. */
-export interface PredictionRecord {
-  readonly system: string;
-  /** A variation of the system that the table keeps apart, such as `top 8` or `oracle evidence`; may be empty. */
-  readonly arm: string;
-  readonly questionId: string;
-  /** The data set's own code. */
-  readonly categoryCode: string;
-  /** The category's name under every naming scheme (LoCoMo: `official`, `mem0`). */
-  readonly categoryNames: Readonly<Record<string, string>>;
-  /** Metric name to outcome. A metric that is absent counts as ungraded. */
-  readonly outcomes: Readonly<Record<string, Outcome>>;
-}
-
-/** One metric over the questions of one row. */
+/** One metric over the answers of one row. */
 export interface MetricSummary {
-  /** Mean score of the graded questions; undefined where none was graded. */
+  /** Micro mean: every graded answer of every seed weighs the same. Undefined where none was graded. */
   readonly mean: number | undefined;
+  /** Answers, not questions: with several seeds each question counts once a seed. */
   readonly graded: number;
   readonly ungraded: number;
-  /** Bootstrap interval of the mean over questions. */
-  readonly interval: { readonly low: number; readonly high: number } | undefined;
+  /** 95 % bootstrap interval of `mean`: questions are drawn, each with all its seeds. Absent for fewer than two. */
+  readonly interval: Interval | undefined;
+  /** 95 % Wilson interval, where there is one seed and every graded score is 0 or 1. */
+  readonly wilson: Interval | undefined;
+  /** Mean over conversations, each weighing the same; whole conversations are drawn for its 95 % interval. */
+  readonly macro: ClusterEstimate | undefined;
+  /** The micro means of the seeds: their mean, sample standard deviation and number. */
+  readonly overSeeds: SeedSummary;
 }
+
+/** Whether questions whose gold answer is known to be wrong count. */
+export const knownIssuesModes = ["include", "exclude"] as const;
+export type KnownIssuesMode = (typeof knownIssuesModes)[number];
 
 /** One system and arm, over one category or over all questions. */
 export interface AggregateRow {
+  /** What the caller tells rows of several aggregations apart by, such as the split; see AggregateOptions. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly knownIssues: KnownIssuesMode;
   readonly system: string;
   readonly arm: string;
   /** Undefined: all questions together (micro mean: every question counts the same). */
   readonly categoryCode: string | undefined;
   readonly categoryNames: Readonly<Record<string, string>>;
+  /** Different questions, however many seeds answered them. */
   readonly questions: number;
+  readonly conversations: number;
+  readonly seeds: number;
+  /** Share of the questions whose gold answer is not known to be wrong: what a perfect system would get. */
+  readonly ceiling: number | undefined;
   readonly metrics: Readonly<Record<string, MetricSummary>>;
 }
 
-export interface AggregateOptions extends BootstrapOptions {
+export interface AggregateOptions extends Pick<BootstrapOptions, "resamples"> {
   /** Seeds the resampling: equal records and seed give equal intervals. Default 0. */
   readonly seed?: number;
+  /** Default `include`. */
+  readonly knownIssues?: KnownIssuesMode;
+  /** Copied into every row. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The metrics that get bootstrap intervals and macro means, which is what takes time; default: all. */
+  readonly intervalsOf?: readonly string[];
 }
 
 /**
  * Scores of every system and arm: one row for all questions, then one for each category by its code. Systems and arms
  * keep the order in which they first appear. Ungraded outcomes are counted and never read as 0.
- * @throws DataFormatError where a question stands twice in one arm, a score is not finite, or one code has two names.
+ * @throws DataFormatError where the records contradict each other or a score is not finite.
  */
 export function aggregatePredictions(
-  records: readonly PredictionRecord[],
+  allRecords: readonly PredictionRecord[],
   options: AggregateOptions = {},
 ): readonly AggregateRow[] {
-  checkRecords(records);
+  checkRecords(allRecords);
+  const { seed = 0, knownIssues = "include", labels = {}, intervalsOf, resamples } = options;
+  const bootstrapOptions = resamples === undefined ? {} : { resamples };
+  const records = selectRecords(allRecords, knownIssues);
   const metricNames = [...new Set(records.flatMap((record) => Object.keys(record.outcomes)))];
   const summarise = (
     group: readonly PredictionRecord[],
     categoryCode: string | undefined,
   ): AggregateRow => {
     const { system = "", arm = "", categoryNames = {} } = group[0] ?? {};
+    const questions = groupBy(group, (record) => record.questionId);
+    const conversations = groupBy(group, (record) => record.conversationId);
+    const seeds = groupBy(group, (record) => record.seed);
+    const scope = categoryCode ?? "all questions";
     const summary = (metric: string): MetricSummary => {
-      const outcomes = group.map((record) => record.outcomes[metric] ?? notComputed);
-      // A generator of its own: the interval of a row must not depend on which other rows there are.
-      const random = createRandom(
-        deriveSeed(
-          options.seed ?? 0,
-          "interval",
-          system,
-          arm,
-          categoryCode ?? "all questions",
-          metric,
-        ),
-      );
-      const estimate = bootstrapMean(outcomes, random, options);
+      const outcomes = (ofGroup: readonly PredictionRecord[]) =>
+        ofGroup.map((record) => outcomeOf(record, metric));
+      // Generators of their own: the intervals of a row must not depend on which other rows there are.
+      const random = (kind: string): Random =>
+        createRandom(deriveSeed(seed, kind, system, arm, scope, metric));
+      const all = outcomes(group);
+      const hasIntervals = intervalsOf?.includes(metric) ?? true;
       return {
-        ...summariseOutcomes(outcomes),
-        interval: estimate === undefined ? undefined : { low: estimate.low, high: estimate.high },
+        ...summariseOutcomes(all),
+        interval: hasIntervals
+          ? clusterBootstrap([...questions.values()].map(outcomes), random("interval"), {
+              ...bootstrapOptions,
+              weighting: "micro",
+            })?.interval
+          : undefined,
+        wilson: seeds.size === 1 ? wilsonOfOutcomes(all) : undefined,
+        macro: hasIntervals
+          ? clusterBootstrap(
+              [...conversations.values()].map(outcomes),
+              random("conversations"),
+              bootstrapOptions,
+            )
+          : undefined,
+        overSeeds: summariseSeeds(
+          [...seeds.values()].map((ofSeed) => summariseOutcomes(outcomes(ofSeed)).mean),
+        ),
       };
     };
     return {
+      labels,
+      knownIssues,
       system,
       arm,
       categoryCode,
       categoryNames: categoryCode === undefined ? {} : categoryNames,
-      questions: group.length,
+      questions: questions.size,
+      conversations: conversations.size,
+      seeds: seeds.size,
+      ceiling: computeScoreCeiling(
+        [...questions.values()].map(([record]) => record?.hasCorruptGold ?? false),
+      ),
       metrics: Object.fromEntries(metricNames.map((metric) => [metric, summary(metric)])),
     };
   };
@@ -100,101 +146,12 @@ export function aggregatePredictions(
   ]);
 }
 
-/** Which predictions of a list: one arm of one system. */
-export interface ArmName {
-  readonly system: string;
-  readonly arm: string;
-}
-
-/**
- * Difference of two arms (first - second) in one metric over the questions that both answered, with its paired
- * bootstrap interval. Undefined where no question was graded on both sides.
- */
-export function compareArms(
+/** The records that count. */
+export function selectRecords(
   records: readonly PredictionRecord[],
-  comparison: { readonly metric: string; readonly first: ArmName; readonly second: ArmName },
-  options: AggregateOptions = {},
-): PairedBootstrapEstimate | undefined {
-  checkRecords(records);
-  const { metric, first, second } = comparison;
-  const outcomesOf = (name: ArmName): Map<string, Outcome> =>
-    new Map(
-      records
-        .filter((record) => armKey(record) === armKey(name))
-        .map((record) => [record.questionId, record.outcomes[metric] ?? notComputed]),
-    );
-  const ofSecond = outcomesOf(second);
-  const pairs = [...outcomesOf(first)].flatMap(([questionId, one]) => {
-    const other = ofSecond.get(questionId);
-    return other === undefined ? [] : [{ one, other }];
-  });
-  const random = createRandom(
-    deriveSeed(
-      options.seed ?? 0,
-      "difference",
-      metric,
-      first.system,
-      first.arm,
-      second.system,
-      second.arm,
-    ),
-  );
-  return pairedBootstrap(
-    pairs.map(({ one }) => one),
-    pairs.map(({ other }) => other),
-    random,
-    options,
-  );
-}
-
-const notComputed = ungraded("metric not computed");
-
-function armKey({ system, arm }: ArmName): string {
-  return JSON.stringify([system, arm]);
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group === undefined) groups.set(keyOf(item), [item]);
-    else group.push(item);
-  }
-  return groups;
-}
-
-function checkRecords(records: readonly PredictionRecord[]): void {
-  const seen = new Set<string>();
-  const namesOfCode = new Map<string, string>();
-  const fail = (path: string, problem: string, fix: string): never => {
-    throw new DataFormatError({ source: "predictions", path, problem, fix });
-  };
-  for (const record of records) {
-    const path = `${record.system}/${record.arm}/${record.questionId}`;
-    const key = JSON.stringify([record.system, record.arm, record.questionId]);
-    if (seen.has(key))
-      fail(path, "this question is answered twice", "keep one answer for each question of an arm");
-    seen.add(key);
-    const names = JSON.stringify(
-      Object.entries(record.categoryNames).sort(([one], [other]) => one.localeCompare(other)),
-    );
-    const known = namesOfCode.get(record.categoryCode) ?? names;
-    if (known !== names) {
-      fail(
-        path,
-        `category ${record.categoryCode} is ${names} here and ${known} before`,
-        "take both from one data set",
-      );
-    }
-    namesOfCode.set(record.categoryCode, names);
-    for (const [metric, outcome] of Object.entries(record.outcomes)) {
-      if (outcome.status === "graded" && !Number.isFinite(outcome.score)) {
-        fail(
-          `${path}/${metric}`,
-          `the score is ${outcome.score}`,
-          "a metric must be finite for every text",
-        );
-      }
-    }
-  }
+  knownIssues: KnownIssuesMode,
+): readonly PredictionRecord[] {
+  return knownIssues === "include"
+    ? records
+    : records.filter((record) => record.hasCorruptGold !== true);
 }

@@ -42,7 +42,7 @@ export interface Conversation {
 /** A question's category: the data set's own code, and its name under every naming scheme in use. */
 export interface QuestionCategory {
   readonly code: string;
-  /** Naming scheme to name; LoCoMo: keys `official` and `mem0`. Which schemes there are is the data set's. */
+  /** Naming scheme to name; LoCoMo: `official`, `mem0` and `memorybench`. Which schemes there are is the data set's. */
   readonly names: Readonly<Record<string, string>>;
 }
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { readEnvironment } from "../environment.ts";
 import { watchInterrupts } from "../interrupts.ts";
 import { createLineProgress } from "../progress.ts";
@@ -11,6 +11,10 @@ import type { Shell } from "../shell.ts";
 export interface ScriptedShell extends Shell {
   readonly signals: EventEmitter;
   readonly hardExits: number[];
+  /** What is piped in. */
+  pipeIn(...chunks: readonly Uint8Array[]): void;
+  /** From now on nobody reads standard output. */
+  closeOut(): void;
   out(): string;
   err(): string;
 }
@@ -24,6 +28,8 @@ export function createScriptedShell(folder: string): ScriptedShell {
   const signals = new EventEmitter();
   const hardExits: number[] = [];
   let nowMs = 0;
+  let piped: readonly Uint8Array[] = [];
+  let isOutClosed = false;
   return {
     environment: readEnvironment({
       variables: {},
@@ -33,6 +39,17 @@ export function createScriptedShell(folder: string): ScriptedShell {
     }),
     repositoryRoot: folder,
     writeOut: (text) => (out += text),
+    writeOutFully: (text) => {
+      if (!isOutClosed) out += text;
+      return Promise.resolve(!isOutClosed);
+    },
+    readInput: (signal) => Readable.from(piped, { signal }),
+    pipeIn: (...chunks) => {
+      piped = chunks;
+    },
+    closeOut: () => {
+      isOutClosed = true;
+    },
     writeError: (text) => (err += text),
     createProgress: () => createLineProgress({ stream: stderr, nowMs: () => nowMs }),
     watchInterrupts: (onFirst) =>
@@ -66,5 +83,6 @@ export function sampleResult(runDirectory: string, runId: string): RunResult {
       rows: [{ system: "RAG", f1: 0.25 }, { system: "none" }],
       notes: [],
     },
+    detailTables: [],
   };
 }

@@ -15,10 +15,11 @@ import type {
   ResumeExperimentOptions,
   RunContext,
   RunExperimentOptions,
+  TabulateRunsOptions,
 } from "../run-context.ts";
 import { createDoctorHandler } from "./doctor.ts";
 import { createListHandler } from "./list.ts";
-import { createReportHandler } from "./report.ts";
+import { createReportHandler, type ReportRequest } from "./report.ts";
 import { createResumeHandler } from "./resume.ts";
 import { createRunHandler } from "./run.ts";
 
@@ -47,6 +48,7 @@ const goldenTable = [
 function scriptedPipeline(work: (context: RunContext) => Promise<void> = () => Promise.resolve()) {
   const runs: RunExperimentOptions[] = [];
   const resumes: ResumeExperimentOptions[] = [];
+  const views: TabulateRunsOptions[] = [];
   const pipeline: Pipeline = {
     runExperiment: async (options) => {
       runs.push(options);
@@ -59,13 +61,19 @@ function scriptedPipeline(work: (context: RunContext) => Promise<void> = () => P
       await work(options.context);
       return sampleResult(options.runDirectory, "demo-1");
     },
+    tabulateRuns: (options) => {
+      views.push(options);
+      options.context.logger.warn("different commits");
+      const { table } = sampleResult("", "");
+      return Promise.resolve({ runs: [], table, detailTables: [table] });
+    },
     listExperiments: () =>
       Promise.resolve([
         { name: "demo", description: "The whole job on the mini set" },
         { name: "locomo-laptop", description: "LoCoMo with a small model" },
       ]),
   };
-  return { pipeline, runs, resumes };
+  return { pipeline, runs, resumes, views };
 }
 
 describe("run", () => {
@@ -226,20 +234,20 @@ describe("resume and report", () => {
   it("go on with a run and print its table again, whichever folder it was moved to", async () => {
     const { pipeline, resumes } = scriptedPipeline();
     await mkdir(join(folder, "runs", "demo-1"), { recursive: true });
-    expect(await createReportHandler(shell)({ run: "demo-1", json: false })).toBe(2);
+    expect(await createReportHandler(shell, pipeline)({ runs: ["demo-1"], json: false })).toBe(2);
     expect(shell.err()).toContain("repro resume demo-1");
     expect(await createResumeHandler(shell, pipeline)({ ...quiet, run: "demo-1" })).toBe(0);
     expect(resumes[0]?.runDirectory).toBe(join(folder, "runs", "demo-1"));
     expect(await readdir(join(folder, "runs", "demo-1"))).toEqual(["result.json"]);
     expect(shell.out()).toBe(goldenTable);
-    expect(await createReportHandler(shell)({ run: "demo-1", json: false })).toBe(0);
+    expect(await createReportHandler(shell, pipeline)({ runs: ["demo-1"], json: false })).toBe(0);
     expect(shell.out()).toBe(goldenTable + goldenTable);
   });
 
   it("refuse a run that is not there", async () => {
     const { pipeline } = scriptedPipeline();
     expect(await createResumeHandler(shell, pipeline)({ ...quiet, run: "demo-9" })).toBe(2);
-    expect(await createReportHandler(shell)({ run: "demo-9", json: true })).toBe(2);
+    expect(await createReportHandler(shell, pipeline)({ runs: ["demo-9"], json: true })).toBe(2);
     expect(shell.out()).toBe("");
   });
 
@@ -250,6 +258,60 @@ describe("resume and report", () => {
     await mkdir(join(folder, "runs", "demo-1"), { recursive: true });
     expect(await createResumeHandler(shell, pipeline)({ ...quiet, run: "demo-1" })).toBe(2);
     expect(shell.err()).toBe("error: the data differs\n");
+  });
+});
+
+describe("report of another view", () => {
+  const report = async (request: Partial<ReportRequest>) => {
+    const { pipeline, views } = scriptedPipeline();
+    for (const run of ["demo-1", "demo-2"])
+      await mkdir(join(folder, "runs", run), { recursive: true });
+    const code = await createReportHandler(
+      shell,
+      pipeline,
+    )({ runs: ["demo-1"], json: false, ...request });
+    return { code, views };
+  };
+
+  it("scores again where a switch asks for it, and prints every table", async () => {
+    const { code, views } = await report({
+      categoryNames: "mem0",
+      knownIssues: "both",
+      metric: "mem0-f1",
+      csv: "all.csv",
+      dataDir: "data",
+    });
+    expect(code).toBe(0);
+    expect(views).toMatchObject([
+      {
+        runDirectories: [join(folder, "runs", "demo-1")],
+        view: { categoryNaming: "mem0", knownIssues: "both", metric: "mem0-f1" },
+        csvPath: join(folder, "all.csv"),
+        context: { dataDirectory: join(folder, "data") },
+      },
+    ]);
+    expect(shell.out()).toBe(`${goldenTable}\n${goldenTable}`);
+    expect(shell.err()).toBe(
+      `warning: different commits\nrun: ${join(folder, "runs", "demo-1")}\ncsv: ${join(folder, "all.csv")}\n`,
+    );
+  });
+
+  it("takes several runs together, also as JSON", async () => {
+    const { code, views } = await report({ runs: ["demo-1", "demo-2"], json: true });
+    expect(code).toBe(0);
+    expect(views[0]?.runDirectories).toEqual([
+      join(folder, "runs", "demo-1"),
+      join(folder, "runs", "demo-2"),
+    ]);
+    expect(views[0]).toMatchObject({ view: {} });
+    expect(views[0]).not.toHaveProperty("csvPath");
+    const schema = z.object({ runs: z.array(z.unknown()), detailTables: z.array(z.unknown()) });
+    expect(parseJson(shell.out(), schema, "stdout").detailTables).toHaveLength(1);
+  });
+
+  it("refuses a run that is not there", async () => {
+    const { code, views } = await report({ runs: ["demo-1", "demo-9"] });
+    expect({ code, views }).toEqual({ code: 2, views: [] });
   });
 });
 

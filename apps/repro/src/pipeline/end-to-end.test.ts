@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspectEngine } from "@memory-r1/engine";
-import { readManifest, verifyManifestFiles } from "@memory-r1/report";
+import { readManifest, renderText, verifyManifestFiles } from "@memory-r1/report";
 import { EngineLostError } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Override, resolveExperiment } from "../experiment.ts";
@@ -12,6 +12,7 @@ import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
 import { createSilentContext } from "./__fixtures__/silent-context.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
 import { resumeExperiment, runExperiment } from "./run-experiment.ts";
+import { tabulateRuns } from "./tabulate-runs.ts";
 
 const { model, embedding } = resolveExperiment(tinyExperiment);
 
@@ -104,6 +105,16 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     ]);
     for (const row of result.table.rows) expect(row["squad-f1Graded"]).toBe(3);
     expect(result.csvPath).toBe(join(folderOf("whole"), "leaderboard.csv"));
+
+    // Scored again from the answers in its folder, the run has the tables that it ended with.
+    const again = await tabulateRuns({
+      runDirectories: [folderOf("whole")],
+      view: { knownIssues: "include" },
+      context: createSilentContext(root),
+    });
+    expect([again.table, ...again.detailTables].map(renderText)).toEqual(
+      [result.table, ...result.detailTables].map(renderText),
+    );
 
     const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));
     await verifyManifestFiles(folderOf("whole"), manifest);

@@ -36,6 +36,18 @@ describe("chooseQuestions", () => {
     });
   });
 
+  it("draws adversarial questions of the test conversations apart, none by default", () => {
+    const adversarialOf = (count: string) =>
+      chooseQuestions(
+        resolveExperiment(tinyExperiment, [["evaluation.adversarialSample", count]]),
+        splits,
+      ).adversarial;
+    expect(chooseQuestions(resolveExperiment(tinyExperiment), splits).adversarial).toEqual([]);
+    expect(adversarialOf("2")).toHaveLength(2);
+    expect(adversarialOf("99")).toEqual(splits.test.adversarialQuestions);
+    expect(adversarialOf("99").map(({ category }) => category.code)).toEqual(["5", "5", "5"]);
+  });
+
   it("draws whole conversations by the seed before it draws questions", () => {
     const { test } = splits;
     const twins = {
@@ -46,16 +58,26 @@ describe("chooseQuestions", () => {
         questions: ["a", "b", "c", "d"].flatMap((conversationId) =>
           test.questions.map((question) => ({ ...question, conversationId })),
         ),
+        adversarialQuestions: ["a", "b", "c", "d"].flatMap((conversationId) =>
+          test.adversarialQuestions.map((question) => ({ ...question, conversationId })),
+        ),
       },
     };
     const drawn = (count: number, seed: number) => {
       const overrides: Override[] = [
         ["evaluation.testConversations", String(count)],
         ["evaluation.testSample", "999"],
+        ["evaluation.adversarialSample", "999"],
         ["seed", String(seed)],
       ];
-      const { test: asked } = chooseQuestions(resolveExperiment(tinyExperiment, overrides), twins);
+      const chosen = chooseQuestions(resolveExperiment(tinyExperiment, overrides), twins);
+      const { test: asked, adversarial } = chosen;
       expect(asked).toHaveLength(22 * count);
+      // Those to be refused are of the same conversations.
+      expect(new Set(adversarial.map(({ conversationId }) => conversationId))).toEqual(
+        new Set(asked.map(({ conversationId }) => conversationId)),
+      );
+      expect(adversarial).toHaveLength(3 * count);
       return [...new Set(asked.map(({ conversationId }) => conversationId))];
     };
     for (const seed of [1, 2, 3]) {

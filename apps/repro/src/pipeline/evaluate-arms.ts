@@ -25,11 +25,18 @@ import type { RunServices, TrainedAgent } from "./run-services.ts";
 export interface EvaluatedQuestions {
   readonly validation: readonly Question[];
   readonly test: readonly Question[];
+  /** Of the test conversations; to be refused, and scored apart. */
+  readonly adversarial: readonly Question[];
+}
+
+/** All of them, in the order in which arms are asked. */
+function askedQuestions(questions: EvaluatedQuestions): readonly Question[] {
+  return [...questions.validation, ...questions.test, ...questions.adversarial];
 }
 
 export interface Evaluation {
   readonly questions: EvaluatedQuestions;
-  /** Arm name to its predictions, in the order validation, test. */
+  /** Arm name to its predictions, in the order validation, test, adversarial. */
   readonly predictions: ReadonlyMap<string, readonly Prediction[]>;
   readonly banks: ReadonlyMap<ManagerKind, PlayedBanks>;
 }
@@ -41,7 +48,7 @@ export async function evaluateArms(
 ): Promise<Evaluation> {
   const { arms } = services.experiment.evaluation;
   const questions = chooseQuestions(services.experiment, services.splits);
-  const conversations = conversationsOf(services, [...questions.validation, ...questions.test]);
+  const conversations = conversationsOf(services, askedQuestions(questions));
   const banks = await playManagers(
     services,
     conversationsByManager(services, arms, questions, conversations),
@@ -88,18 +95,26 @@ export async function evaluateArms(
  * @throws ConfigError where an arm cannot be asked them
  */
 export function chooseQuestions(experiment: Experiment, splits: DatasetSplit): EvaluatedQuestions {
-  const { validation, testConversations, testSample, arms } = experiment.evaluation;
+  const { validation, testConversations, testSample, adversarialSample, arms } =
+    experiment.evaluation;
   const drawn = drawConversations(splits.test.conversations, testConversations, experiment.seed);
-  const test = splits.test.questions.filter(({ conversationId }) => drawn.has(conversationId));
+  const ofDrawn = (questions: readonly Question[]): readonly Question[] =>
+    questions.filter(({ conversationId }) => drawn.has(conversationId));
+  const test = ofDrawn(splits.test.questions);
   const questions = {
     validation: validation ? splits.validation.questions : [],
     test:
       testSample === undefined || testSample >= test.length
         ? test
         : sampleQuestions(test, testSample, experiment.seed),
+    adversarial: sampleQuestions(
+      ofDrawn(splits.test.adversarialQuestions),
+      adversarialSample,
+      experiment.seed,
+    ),
   };
   const conversations = new Set(
-    [...questions.validation, ...questions.test].map((question) => question.conversationId),
+    askedQuestions(questions).map((question) => question.conversationId),
   );
   const control = arms.find((arm) => arm.context === "other-conversation");
   if (control !== undefined && conversations.size === 1) {
@@ -123,9 +138,12 @@ function drawConversations(
   return new Set(ranked.slice(0, count).map(({ id }) => id));
 }
 
-/** The questions that an arm is asked: validation first. */
-function askedOf(arm: Arm, questions: EvaluatedQuestions): readonly Question[] {
-  return evaluatedSplits.flatMap((split) => (arm.splits.includes(split) ? questions[split] : []));
+/** The questions that an arm is asked: validation, test, adversarial, which are of the test conversations. */
+export function askedOf(arm: Arm, questions: EvaluatedQuestions): readonly Question[] {
+  const ofSplits = evaluatedSplits.flatMap((split) =>
+    arm.splits.includes(split) ? questions[split] : [],
+  );
+  return arm.splits.includes("test") ? [...ofSplits, ...questions.adversarial] : ofSplits;
 }
 
 /** What each Manager has to play: the conversations that its arms are asked about, or read as another's. */

@@ -79,6 +79,7 @@ export async function openServices(options: {
       shownCount: experiment.manager.shown,
       retriever,
     };
+    const base = await generatorOf({ baseModel: model.name }, model.name);
     const answerAgent = createAnswerAgent({ variant: policies.variant });
     const services: RunServices = {
       experiment,
@@ -97,9 +98,10 @@ export async function openServices(options: {
         constrained: experiment.manager.constrained,
       }),
       unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
-      base: await generatorOf({ baseModel: model.name }, model.name),
+      base,
       trained: (agent: TrainedAgent) => {
-        const { samplerPath } = agent;
+        const { samplerPath, isBase } = agent;
+        if (isBase) return Promise.resolve(base);
         const known =
           opened.get(samplerPath) ??
           generatorOf({ modelPath: samplerPath }, `${model.name} + ${samplerPath}`);

@@ -38,6 +38,11 @@ export async function playManagers(
   }
   const ofTrained = kinds.get("trained");
   if (ofTrained !== undefined && trainedManager !== undefined) {
+    // Equal weights, prompts and grammar make equal banks: what the untrained Manager played is not played again.
+    const sameBanks = trainedManager.isBase ? played.get("untrained") : undefined;
+    if (sameBanks !== undefined && ofTrained.every(({ id }) => sameBanks.has(id))) {
+      return played.set("trained", sameBanks);
+    }
     const lanes = lanesOf(services, "trained", ofTrained);
     const episodes = await play(services, "trained", lanes, await services.trained(trainedManager));
     played.set("trained", ofKind(episodes, "trained", ofTrained));

@@ -31,6 +31,7 @@ describe("runExperiment", () => {
     ["tyni", ["seed", "1"], 'There is no experiment "tyni". Experiments of benchmarks/: tiny.'],
     ["tiny", ["sead", "1"], '"sead"'],
     ["tiny", ["dataset", "locomo-maxi"], 'There is no data set "locomo-maxi". Data sets: locomo'],
+    ["tiny", ["evaluation.categoryNaming", "zep"], 'There is no category naming "zep"'],
     ["tiny", ["training.0.reward", "f2"], 'There is no metric "f2"'],
     ["tiny", ["evaluation.arms.0.context", "other-conversation"], "leave the arm out"],
   ])("leaves no folder where %s with %j cannot be run", async (name, override, problem) => {

@@ -12,6 +12,7 @@ import type {
   RunExperimentOptions,
   RunResult,
 } from "../run-context.ts";
+import { bankTable } from "./bank-table.ts";
 import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
 import { loadDataset, loadRunDataset } from "./load-run-dataset.ts";
@@ -20,7 +21,8 @@ import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { openServices, type OpenedServices } from "./open-services.ts";
-import { tabulate } from "./tabulate.ts";
+import { scorePredictions } from "./score-predictions.ts";
+import { chooseCategoryNaming, detailTables, tabulate } from "./tabulate.ts";
 import { trainAnswerAgent } from "./train-answer-agent.ts";
 import { trainManager } from "./train-manager.ts";
 
@@ -40,6 +42,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
   namePolicies(experiment);
   const dataset = await loadDataset(experiment, context);
   chooseQuestions(experiment, splitDataset(dataset, experiment.split));
+  categoryNamingOf(experiment, dataset);
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
     schemaVersion: 1,
@@ -70,6 +73,7 @@ export async function resumeExperiment(options: ResumeExperimentOptions): Promis
     dataDirectory: options.context.dataDirectory ?? started.dataDirectory,
   };
   const dataset = await loadRunDataset(started, context);
+  categoryNamingOf(experiment, dataset);
   chooseQuestions(experiment, splitDataset(dataset, experiment.split));
   const code = await codeVersion(context.repositoryRoot);
   const config: RunConfig = {
@@ -147,33 +151,40 @@ async function work(
 ): Promise<RunResult> {
   const agents = await train(services);
   const evaluation = await evaluateArms(services, agents);
-  const tables = tabulate(config.experiment, evaluation);
+  const { experiment } = config;
+  const tables = tabulate(experiment, scorePredictions(experiment, evaluation), {
+    categoryNaming: categoryNamingOf(experiment, services.dataset),
+    knownIssues: "include",
+    mainMetric: experiment.evaluation.mainMetric,
+    intervals: "all",
+  });
+  const banks = bankTable(evaluation);
+  const details = detailTables(tables);
   const later = changedSittings(config);
   await writeResult({
     directory: services.runDirectory,
     files: {
       "leaderboard.csv": renderCsv(tables.leaderboard),
       "comparisons.csv": renderCsv(tables.comparisons),
-      "banks.csv": renderCsv(tables.banks),
-      "table.md": [tables.overall, tables.comparisons, tables.banks].map(renderMarkdown).join("\n"),
+      "banks.csv": renderCsv(banks),
+      ...(tables.refusals === undefined ? {} : { "refusals.csv": renderCsv(tables.refusals) }),
+      "table.md": [tables.overall, ...details, tables.comparisons, banks]
+        .map(renderMarkdown)
+        .join("\n"),
     },
     manifestName: "manifest.json",
     manifest: {
       schemaVersion: 1,
-      experiment: config.experiment.name,
+      experiment: experiment.name,
       command: config.command,
       code: config.code,
       ...(later.length === 0 ? {} : { resumed: later }),
       createdAt: new Date().toISOString(),
-      configuration: parseJson(
-        JSON.stringify(config.experiment),
-        configurationSchema,
-        "configuration",
-      ),
-      dataset: { name: config.experiment.dataset, sha256: config.datasetSha256 },
+      configuration: parseJson(JSON.stringify(experiment), configurationSchema, "configuration"),
+      dataset: { name: experiment.dataset, sha256: config.datasetSha256 },
       prompts: { ...promptHashes() },
       models: [...models],
-      seeds: { run: config.experiment.seed },
+      seeds: { run: experiment.seed },
       versions: { node: process.versions.node, ...versions },
       machine: machineFacts(),
       durationSeconds: Math.round((performance.now() - started) / 1000),
@@ -184,7 +195,16 @@ async function work(
     runDirectory: services.runDirectory,
     csvPath: join(services.runDirectory, "leaderboard.csv"),
     table: tables.overall,
+    detailTables: details,
   };
+}
+
+/** @throws ConfigError where the data set has no categories of that naming */
+function categoryNamingOf({ evaluation }: Experiment, dataset: Dataset): string | undefined {
+  return chooseCategoryNaming(
+    dataset.questions.map((question) => question.category),
+    evaluation.categoryNaming,
+  );
 }
 
 /** Stages in order; a later stage of the same agent goes on from the earlier one's weights. */

@@ -11,6 +11,8 @@ export interface TrainedAgent {
   readonly bestStep: number;
   readonly bestScore: number;
   readonly healthy: boolean;
+  /** No checkpoint was better than the start, which was the base model: an adapter that changes nothing. */
+  readonly isBase: boolean;
 }
 
 /** Everything that the phases of a run share. */
@@ -34,7 +36,7 @@ export interface RunServices {
   readonly unconstrainedManager: MemoryManager;
   /** The frozen base model, adapters off. */
   readonly base: TextGenerator;
-  /** A generator of saved weights. */
+  /** A generator of saved weights; the base model's own where they change nothing. */
   trained(agent: TrainedAgent): Promise<TextGenerator>;
   score(metric: string): AnswerScore;
   /** Hash of all that decides results beside a phase's own configuration: data, prompts, models, seed. */

@@ -1,161 +1,153 @@
-import { computeHeldTurns, evidenceMissing, metrics, scoreAnswer } from "@memory-r1/metrics";
 import {
   aggregatePredictions,
   type AggregateRow,
+  type ArmComparison,
+  averagesTable,
+  categoryTable,
   compareArms,
+  type KnownIssuesMode,
   leaderboardTable,
   overallTable,
-  type PredictionRecord,
   type TableData,
 } from "@memory-r1/report";
-import { type Outcome, type Question, ungraded } from "@memory-r1/spec";
-import { type Arm, type EvaluatedSplit, evaluatedSplits, type Experiment } from "../experiment.ts";
-import type { Prediction } from "./answer-questions.ts";
-import type { Evaluation, EvaluatedQuestions } from "./evaluate-arms.ts";
+import type { EvaluatedSplit, Experiment } from "../experiment.ts";
+import { describeMetric } from "../metric-facts.ts";
 import { knownName } from "./known-name.ts";
-import type { PlayedBanks } from "./play-managers.ts";
+import { refusalTable } from "./refusal-table.ts";
+import { type ScoredSplit, splitColumn } from "./score-predictions.ts";
 
-/** The tables of a run: what is shown, and what its CSV files hold in full. */
+/** How the tables that are shown are to look. */
+export interface TableView {
+  /** Naming scheme of the categories; absent where their data set names none. */
+  readonly categoryNaming: string | undefined;
+  /** Rows with and without the questions whose gold answer is known to be wrong. */
+  readonly knownIssues: KnownIssuesMode | "both";
+  /** The metric of intervals, categories and comparisons. */
+  readonly mainMetric: string;
+  /**
+   * Which metrics get intervals, which is what takes time: `all` for the leaderboard, `main` where it is not needed.
+   */
+  readonly intervals: "all" | "main";
+}
+
+/** The tables of one run, or of several that differ in their seed. */
 export interface RunTables {
+  /** Everything over all questions: what is shown first. */
   readonly overall: TableData;
+  readonly categories: TableData;
+  readonly averages: TableData;
+  /** Absent where no question was asked that is to be refused. */
+  readonly refusals: TableData | undefined;
+  /** Not a matter of view: every scope there is, by every metric. */
   readonly leaderboard: TableData;
   readonly comparisons: TableData;
-  readonly banks: TableData;
 }
 
-const splitColumn = { key: "split", label: "Questions of", kind: "text" } as const;
-
-/** Scores every prediction and lays out the tables. Pure: equal predictions and seed give equal tables. */
-export function tabulate(experiment: Experiment, evaluation: Evaluation): RunTables {
-  const splits = evaluatedSplits.filter((split) => evaluation.questions[split].length > 0);
-  const parts = splits.map((split) => {
-    const records = experiment.evaluation.arms.flatMap((arm) =>
-      recordsOf(experiment, arm, evaluation, split),
-    );
-    return { split, records, rows: aggregatePredictions(records, { seed: experiment.seed }) };
-  });
-  const comparisons = comparisonTable(experiment, parts);
-  return {
-    overall: {
-      ...mergeSplits(parts, (rows) => overall(experiment, rows)),
-      notes: notes(experiment, comparisons),
-    },
-    leaderboard: mergeSplits(parts, (rows) => leaderboardTable(rows, experiment.name)),
-    comparisons,
-    banks: bankTable(evaluation),
-  };
+/** What is shown below the overall table. */
+export function detailTables(tables: RunTables): readonly TableData[] {
+  const { categories, averages, refusals } = tables;
+  return refusals === undefined ? [categories, averages] : [categories, averages, refusals];
 }
 
-function recordsOf(
+/** Lays out the tables. Pure: equal scores, view and seed give equal tables. */
+export function tabulate(
   experiment: Experiment,
-  arm: Arm,
-  evaluation: Evaluation,
-  split: EvaluatedSplit,
-): PredictionRecord[] {
-  if (!arm.splits.includes(split)) return [];
-  const byId = new Map(
-    (evaluation.predictions.get(arm.name) ?? []).map((prediction) => [
-      prediction.questionId,
-      prediction,
-    ]),
-  );
-  return evaluation.questions[split].map((question) => ({
-    system: arm.system,
-    arm: arm.variant,
-    questionId: question.id,
-    categoryCode: question.category.code,
-    categoryNames: question.category.names,
-    outcomes: Object.fromEntries(
-      experiment.evaluation.metrics.map((metric) => [
-        metric,
-        outcomeOf(metric, byId.get(question.id), question),
-      ]),
+  scored: readonly ScoredSplit[],
+  view: TableView,
+): RunTables {
+  const splits = scored.filter(({ records }) => records.length > 0);
+  const hasIssues = splits.some(({ records }) => records.some((record) => record.hasCorruptGold));
+  const modes: readonly KnownIssuesMode[] =
+    hasIssues || view.knownIssues !== "include" ? ["include", "exclude"] : ["include"];
+  const isShown = (mode: KnownIssuesMode): boolean =>
+    view.knownIssues === "both" || view.knownIssues === mode;
+  const rows = modes.flatMap((knownIssues) =>
+    splits.flatMap(({ split, records }) =>
+      aggregatePredictions(records, {
+        seed: experiment.seed,
+        knownIssues,
+        labels: { split },
+        ...(view.intervals === "main" ? { intervalsOf: [view.mainMetric] } : {}),
+      }),
     ),
-  }));
-}
-
-/** A failed call is ungraded; a reply without an answer in it is an empty answer, which every metric scores 0. */
-function outcomeOf(name: string, prediction: Prediction | undefined, question: Question): Outcome {
-  const metric = knownName("metric", name, metrics);
-  if (prediction === undefined) return ungraded("not answered");
-  switch (prediction.outcome.status) {
-    case "failed":
-      return ungraded(prediction.outcome.reason);
-    case "unparsable":
-      return scoreAnswer(metric, "", question);
-    case "answered":
-      return scoreAnswer(metric, prediction.outcome.answer, question);
-  }
-}
-
-interface SplitRows {
-  readonly split: EvaluatedSplit;
-  readonly records: readonly PredictionRecord[];
-  readonly rows: readonly AggregateRow[];
-}
-
-function overall(experiment: Experiment, rows: readonly AggregateRow[]): TableData {
-  return overallTable(rows, {
-    title: experiment.description,
-    metrics: experiment.evaluation.metrics.map((name) => ({
-      name,
-      label: name,
-      showInterval: name === experiment.evaluation.mainMetric,
-    })),
-  });
-}
-
-/** One table out of one for each split, with a column that says which. */
-function mergeSplits(
-  parts: readonly SplitRows[],
-  layOut: (rows: readonly AggregateRow[]) => TableData,
-): TableData {
-  const tables = parts.map(({ split, rows }) => ({ split, table: layOut(rows) }));
-  const columns = new Map(
-    tables
-      .flatMap(({ table }) => table.columns)
-      .map((column) => [`${column.key} ${column.kind}`, column]),
   );
+  const shown = rows.filter((row) => isShown(row.knownIssues));
+  const comparisons = modes.flatMap((mode) =>
+    compareAll(experiment, splits, view.mainMetric, mode),
+  );
+  const { mainMetric, categoryNaming = "" } = view;
+  const labels = [splitColumn];
   return {
-    title: tables[0]?.table.title ?? "",
-    columns: [splitColumn, ...columns.values()],
-    rows: tables.flatMap(({ split, table }) => table.rows.map((row) => ({ split, ...row }))),
-    notes: [],
+    overall: overallTable(shown, {
+      title: experiment.description,
+      labels,
+      metrics: experiment.evaluation.metrics.map((name) => ({
+        name,
+        label: name,
+        showInterval: name === mainMetric,
+      })),
+      notes: [
+        ...overallNotes(experiment, scored, shown),
+        ...comparisons.filter((one) => isShown(one.knownIssues)).map(comparisonNote),
+      ],
+    }),
+    categories: categoryTable(shown, {
+      title: `${mainMetric} by category${categoryNaming === "" ? "" : `, named as in ${categoryNaming}`}`,
+      labels,
+      metric: mainMetric,
+      naming: categoryNaming,
+      notes: [describeMetric(mainMetric), ...categoryNotes(shown, categoryNaming)],
+    }),
+    averages: averagesTable(shown, {
+      title: `${mainMetric} averaged over questions and over conversations`,
+      labels,
+      metric: mainMetric,
+      notes: [
+        "Questions of one conversation depend on each other: the interval over conversations draws whole conversations.",
+      ],
+    }),
+    refusals: refusalTable(experiment, scored, view),
+    leaderboard: leaderboardTable(rows, { title: experiment.name, labels }),
+    comparisons: comparisonTable(mainMetric, comparisons),
   };
 }
 
-function comparisonTable(experiment: Experiment, parts: readonly SplitRows[]): TableData {
+interface Comparison {
+  readonly split: EvaluatedSplit;
+  readonly knownIssues: KnownIssuesMode;
+  readonly metric: string;
+  readonly from: string;
+  readonly to: string;
+  readonly estimate: ArmComparison | undefined;
+}
+
+function compareAll(
+  experiment: Experiment,
+  splits: readonly ScoredSplit[],
+  metric: string,
+  knownIssues: KnownIssuesMode,
+): Comparison[] {
   const arms = new Map(experiment.evaluation.arms.map((arm) => [arm.name, arm]));
-  const metric = experiment.evaluation.mainMetric;
-  const rows = parts.flatMap(({ split, records }) =>
+  return splits.flatMap(({ split, records }) =>
     experiment.evaluation.comparisons.flatMap(([from, to]) => {
       const base = arms.get(from);
       const changed = arms.get(to);
-      if (![base, changed].every((arm) => arm?.splits.includes(split) === true)) return [];
-      const estimate =
-        base === undefined || changed === undefined
-          ? undefined
-          : compareArms(
-              records,
-              {
-                metric,
-                first: { system: changed.system, arm: changed.variant },
-                second: { system: base.system, arm: base.variant },
-              },
-              { seed: experiment.seed },
-            );
-      return {
-        split,
-        from,
-        to,
-        metric,
-        difference: estimate?.mean,
-        differenceLow: estimate?.low,
-        differenceHigh: estimate?.high,
-        questions: estimate?.count,
-      };
+      if (!base?.splits.includes(split) || !changed?.splits.includes(split)) return [];
+      const estimate = compareArms(
+        records,
+        {
+          metric,
+          first: { system: changed.system, arm: changed.variant },
+          second: { system: base.system, arm: base.variant },
+        },
+        { seed: experiment.seed, knownIssues },
+      );
+      return [{ split, knownIssues, metric, from, to, estimate }];
     }),
   );
+}
+
+function comparisonTable(metric: string, comparisons: readonly Comparison[]): TableData {
   return {
     title: `${metric}: differences with 95 % paired bootstrap intervals`,
     columns: [
@@ -166,117 +158,96 @@ function comparisonTable(experiment: Experiment, parts: readonly SplitRows[]): T
       { key: "difference", label: "Difference", kind: "score" },
       { key: "difference", label: "95 % interval", kind: "interval" },
       { key: "questions", label: "Questions", kind: "count" },
+      { key: "knownIssues", label: "Known gold errors", kind: "text" },
+      { key: "conversations", label: "Conversations", kind: "count" },
+      { key: "macroDifference", label: "Over conversations", kind: "score" },
+      { key: "macroDifference", label: "95 % interval", kind: "interval" },
     ],
-    rows,
+    rows: comparisons.map(({ estimate, ...facts }) => ({
+      ...facts,
+      difference: estimate?.mean,
+      differenceLow: estimate?.interval?.low,
+      differenceHigh: estimate?.interval?.high,
+      questions: estimate?.count,
+      conversations: estimate?.macro.clusters,
+      macroDifference: estimate?.macro.mean,
+      macroDifferenceLow: estimate?.macro.interval?.low,
+      macroDifferenceHigh: estimate?.macro.interval?.high,
+    })),
     notes: [],
   };
 }
 
-function notes(experiment: Experiment, comparisons: TableData): string[] {
-  const format = (value: string | number | undefined): string =>
-    typeof value === "number" ? value.toFixed(3) : "–";
+function comparisonNote({ split, knownIssues, metric, from, to, estimate }: Comparison): string {
+  const format = (value: number | undefined): string => value?.toFixed(3) ?? "–";
+  const { low, high } = estimate?.interval ?? {};
+  return (
+    `${split}: ${to} − ${from} = ${format(estimate?.mean)} [${format(low)}, ${format(high)}] ${metric}` +
+    (knownIssues === "exclude" ? ", known gold errors left out" : "")
+  );
+}
+
+function overallNotes(
+  experiment: Experiment,
+  scored: readonly ScoredSplit[],
+  shown: readonly AggregateRow[],
+): string[] {
+  const seeds = [...new Set(scored.flatMap(({ records }) => records.map((record) => record.seed)))];
+  const corrupt = scored.flatMap(({ split, records }) => {
+    const questions = new Map(records.map((record) => [record.questionId, record.hasCorruptGold]));
+    const count = [...questions.values()].filter((isCorrupt) => isCorrupt === true).length;
+    return count === 0 ? [] : [`${count} of ${questions.size} of ${split}`];
+  });
+  const isAsked = scored.some(({ toRefuse }) => toRefuse.length > 0);
   return [
-    `Intervals: 95 %, percentile bootstrap over questions, seed ${experiment.seed}. Category 5 is not asked.`,
-    ...comparisons.rows.map(
-      (row) =>
-        `${row["split"]}: ${row["to"]} − ${row["from"]} = ${format(row["difference"])} ` +
-        `[${format(row["differenceLow"])}, ${format(row["differenceHigh"])}] ${row["metric"]}`,
-    ),
+    `Intervals: 95 %, percentile bootstrap over questions (Wilson's where named), seed ${experiment.seed}. ` +
+      (isAsked
+        ? "Questions to be refused have a table of their own."
+        : "Adversarial questions are not asked."),
+    ...(seeds.length > 1 && shown.length > 0
+      ? [
+          `Means over ${seeds.length} seeds (${seeds.join(", ")}) and their sample standard deviation.`,
+        ]
+      : []),
+    ...(corrupt.length > 0
+      ? [
+          `Questions whose gold answer is known to be wrong: ${corrupt.join(", ")}. ` +
+            "Ceiling: the share of the others, what a perfect system would get.",
+        ]
+      : []),
   ];
 }
 
-/** What each Manager's episodes came to, per split: operations by kind, bank size, and evidence gone from the banks. */
-function bankTable(evaluation: Evaluation): TableData {
-  const rows = [...evaluation.banks].flatMap(([manager, played]) =>
-    evaluatedSplits.flatMap((split) => {
-      const summary = summariseBanks(played, evaluation.questions, split);
-      return summary === undefined ? [] : [{ split, manager, ...summary }];
-    }),
-  );
-  const count = (key: string, label: string) => ({ key, label, kind: "count" as const });
-  return {
-    title: "Memory banks after whole episodes",
-    columns: [
-      splitColumn,
-      { key: "manager", label: "Manager", kind: "text" },
-      count("facts", "Facts told"),
-      count("add", "ADD"),
-      count("update", "UPDATE"),
-      count("delete", "DELETE"),
-      count("noop", "NOOP"),
-      count("unparsable", "Unparsable"),
-      count("rejected", "Rejected"),
-      count("entries", "Memories"),
-      { key: "evidenceMissing", label: "Evidence missing", kind: "score" },
-      { key: "evidenceMissingBySource", label: "by source turn alone", kind: "score" },
-    ],
-    rows,
-    notes: [
-      "Evidence missing: share of gold-evidence turns of whose facts no memory holds half of the words.",
-      "Turns that the extraction step drew no fact from are missing for every Manager: compare with add-everything.",
-    ],
-  };
+/** What the names stand for: the data set's codes mean the same under every naming, its names do not. */
+function categoryNotes(rows: readonly AggregateRow[], naming: string): string[] {
+  const names = new Map<string, Readonly<Record<string, string>>>();
+  for (const { categoryCode, categoryNames } of rows)
+    if (categoryCode !== undefined) names.set(categoryCode, categoryNames);
+  const others = new Set([...names.values()].flatMap(Object.keys));
+  if (!others.delete(naming)) return [];
+  const codes = [...names]
+    .sort(([one], [other]) => one.localeCompare(other, "en", { numeric: true }))
+    .map(([code, ofCode]) => `${code} ${ofCode[naming] ?? "–"}`);
+  return [
+    `Category names: ${naming} (${codes.join(", ")}).` +
+      (others.size === 0
+        ? ""
+        : ` The same codes have other names under ${[...others].join(", ")}.`),
+  ];
 }
 
-function summariseBanks(
-  played: PlayedBanks,
-  questions: EvaluatedQuestions,
-  split: EvaluatedSplit,
-): Record<string, number | undefined> | undefined {
-  const asked = groupByConversation(questions[split]);
-  if (![...asked.keys()].some((conversationId) => played.has(conversationId))) return undefined;
-  const sums = {
-    facts: 0,
-    add: 0,
-    update: 0,
-    delete: 0,
-    noop: 0,
-    unparsable: 0,
-    rejected: 0,
-    entries: 0,
-  };
-  let cited = 0;
-  let missing = 0;
-  let missingBySource = 0;
-  for (const [conversationId, ofConversation] of asked) {
-    const episode = played.get(conversationId);
-    if (episode === undefined) continue;
-    sums.facts += episode.facts.length;
-    sums.add += episode.operations.ADD;
-    sums.update += episode.operations.UPDATE;
-    sums.delete += episode.operations.DELETE;
-    sums.noop += episode.operations.NOOP;
-    sums.unparsable += episode.unparsable;
-    sums.rejected += episode.rejected;
-    sums.entries += episode.bank.size();
-    const evidence = ofConversation.map((question) => question.evidenceTurnIds);
-    const turns = new Set(evidence.flat()).size;
-    const entries = episode.bank.entries();
-    const held = computeHeldTurns(
-      episode.facts.map(({ fact }) => fact),
-      entries.map((entry) => entry.text),
-    );
-    cited += turns;
-    missing += (evidenceMissing(evidence, held) ?? 0) * turns;
-    missingBySource +=
-      (evidenceMissing(
-        evidence,
-        entries.flatMap((entry) => entry.sourceTurnIds),
-      ) ?? 0) * turns;
-  }
-  return {
-    ...sums,
-    evidenceMissing: cited === 0 ? undefined : missing / cited,
-    evidenceMissingBySource: cited === 0 ? undefined : missingBySource / cited,
-  };
-}
-
-function groupByConversation(questions: readonly Question[]): Map<string, Question[]> {
-  const groups = new Map<string, Question[]>();
-  for (const question of questions) {
-    const group = groups.get(question.conversationId) ?? [];
-    group.push(question);
-    groups.set(question.conversationId, group);
-  }
-  return groups;
+/**
+ * The naming scheme of the categories that is meant: the one wanted, else the first that the data set has.
+ * @throws ConfigError where the data set has none of that name
+ */
+export function chooseCategoryNaming(
+  categories: Iterable<{ readonly names: Readonly<Record<string, string>> }>,
+  wanted: string | undefined,
+): string | undefined {
+  const schemes: Record<string, true> = {};
+  for (const { names } of categories)
+    for (const scheme of Object.keys(names)) schemes[scheme] = true;
+  return wanted === undefined
+    ? Object.keys(schemes)[0]
+    : knownName("category naming", wanted, schemes);
 }

@@ -58,7 +58,11 @@ export async function trainStage<Task, E extends Episode>(
   const directory = join(services.runDirectory, "training", stage.name);
   const finishedFile = join(directory, "trained.json");
   const finished = await readIfThere(finishedFile);
-  if (finished !== undefined) return parseJson(finished, trainedAgentSchema, finishedFile);
+  const isBase = (bestStep: number): boolean => plan.startFrom === undefined && bestStep === 0;
+  if (finished !== undefined) {
+    const trained = parseJson(finished, trainedAgentSchema, finishedFile);
+    return { ...trained, isBase: isBase(trained.bestStep) };
+  }
   const policy = await createPolicyEngine({
     client: engine.client,
     sessionId: engine.sessionId,
@@ -82,7 +86,7 @@ export async function trainStage<Task, E extends Episode>(
       onProgress: progressReporter(progress),
       signal: context.signal,
     });
-    const trained: TrainedAgent = {
+    const trained = {
       samplerPath: result.bestPath,
       bestStep: result.bestStep,
       bestScore: result.bestScore,
@@ -93,7 +97,7 @@ export async function trainStage<Task, E extends Episode>(
       `${stage.name}: kept step ${trained.bestStep} of ${result.lastStep}, validation score ${trained.bestScore.toFixed(3)}` +
         (trained.healthy ? "" : " (no checkpoint was healthy)"),
     );
-    return trained;
+    return { ...trained, isBase: isBase(trained.bestStep) };
   } finally {
     progress.done();
   }

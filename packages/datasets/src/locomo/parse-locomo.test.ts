@@ -107,7 +107,10 @@ describe("parseLocomo", () => {
       conversationId: "conv-x",
       text: "How many kites?",
       gold: "2",
-      category: { code: "1", names: { official: "multi-hop", mem0: "single-hop" } },
+      category: {
+        code: "1",
+        names: { official: "multi-hop", mem0: "single-hop", memorybench: "single-hop" },
+      },
       evidenceTurnIds: ["D1:2"],
       answerable: true,
     });

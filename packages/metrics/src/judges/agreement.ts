@@ -1,5 +1,6 @@
 import type { Outcome } from "@memory-r1/spec";
-import { computeWilsonInterval, type ProportionInterval } from "../wilson-interval.ts";
+import { computeWilsonInterval } from "../statistics/closed-form-intervals.ts";
+import type { Interval } from "../statistics/resample.ts";
 
 /** What a person says of an answer. */
 export type AnswerLabel = "correct" | "wrong";
@@ -23,7 +24,7 @@ export interface Agreement {
   readonly ungraded: number;
   /** Share of equal verdicts, 0 to 1; undefined where nothing was graded. */
   readonly accuracy: number | undefined;
-  readonly accuracyInterval: ProportionInterval | undefined;
+  readonly accuracyInterval: Interval | undefined;
   readonly kappa: number | undefined;
 }
 
@@ -79,7 +80,7 @@ export interface Acceptance {
   readonly ungraded: number;
   /** 0 to 1; undefined where nothing was graded. */
   readonly rate: number | undefined;
-  readonly interval: ProportionInterval | undefined;
+  readonly interval: Interval | undefined;
 }
 
 /** Share of the graded answers that were judged correct. A score of 0.5 or more counts as correct. */

@@ -1,6 +1,6 @@
 import { createRandom, graded, ungraded, type Outcome, type Random } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import { bootstrapMean, pairedBootstrap, summariseOutcomes } from "./statistics.ts";
+import { bootstrapMean, pairedBootstrap } from "./bootstrap.ts";
 
 const scores = (...values: number[]): Outcome[] => values.map(graded);
 
@@ -9,27 +9,6 @@ function listedRandom(values: readonly number[]): Random {
   let position = 0;
   return () => values[position++ % values.length] ?? 0;
 }
-
-describe("summariseOutcomes", () => {
-  it("averages what was graded and counts the rest", () => {
-    expect(summariseOutcomes([graded(1), ungraded("failed call"), graded(0), graded(0.5)])).toEqual(
-      {
-        mean: 0.5,
-        graded: 3,
-        ungraded: 1,
-      },
-    );
-  });
-
-  it("has no mean of nothing", () => {
-    expect(summariseOutcomes([])).toEqual({ mean: undefined, graded: 0, ungraded: 0 });
-    expect(summariseOutcomes([ungraded("failed call")])).toEqual({
-      mean: undefined,
-      graded: 0,
-      ungraded: 1,
-    });
-  });
-});
 
 describe("bootstrapMean", () => {
   it("resamples by the given numbers: resamples (0, 0), (0, 1), (1, 1) have means 0, 0.5, 1", () => {
