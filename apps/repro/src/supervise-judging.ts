@@ -5,8 +5,8 @@ import type { Shell } from "./shell.ts";
 import { superviseWork } from "./supervise-run.ts";
 
 /**
- * Judging from start to exit code: 0 where every line has what it can have, 1 where calls failed, 2 where lines are
- * malformed. Both are told, and cost no other line.
+ * Judging from start to exit code: 0 where every line has what it can have, 1 where calls failed or lines are malformed.
+ * Both are told, and cost no other line.
  */
 export function superviseJudging(
   shell: Shell,
@@ -37,9 +37,8 @@ export function superviseJudging(
         shell.writeError(
           `${failedCalls} lines lack a verdict because calls failed: give the same command again to ask once more.\n`,
         );
-        return 1;
       }
-      return malformed.length > 0 ? 2 : 0;
+      return failedCalls > 0 || malformed.length > 0 ? 1 : 0;
     },
   });
 }

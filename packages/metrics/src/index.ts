@@ -8,7 +8,6 @@ export { isLongMemEvalType, type LongMemEvalType } from "./judges/longmemeval-te
 export * from "./judges/planted-answers.ts";
 export { judgePromptHashes } from "./judges/prompts.ts";
 export { type JudgeName, judges } from "./judges/registry.ts";
-export * from "./judges/repeated-runs.ts";
 export {
   computeLocomoF1,
   computeLocomoRefusal,

@@ -11,5 +11,5 @@ export interface UngradedOutcome {
 /** The result of scoring one thing. Ungraded is not wrong: it is counted apart and never read as 0. */
 export type Outcome = GradedOutcome | UngradedOutcome;
 
-export const graded = (score: number): GradedOutcome => ({ status: "graded", score });
+export const graded = (score: number): Outcome => ({ status: "graded", score });
 export const ungraded = (reason: string): UngradedOutcome => ({ status: "ungraded", reason });

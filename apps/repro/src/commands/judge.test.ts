@@ -170,10 +170,10 @@ describe("judge --predictions", () => {
     expect(summary.mean).toBeCloseTo(2 / 3, 12);
   });
 
-  it("exits 2 where lines are malformed, and judges the others", async () => {
+  it("exits 1 where lines are malformed, and judges the others", async () => {
     await serve();
     await writeFile(join(folder, "p.jsonl"), ["{", ...predictions, '{"question": 1}'].join("\n"));
-    expect(await judge()).toBe(2);
+    expect(await judge()).toBe(1);
     expect(shell.err()).toContain("2 malformed lines were left out (lines 1, 6)");
     expect(shell.err()).toContain(`warning: ${join(folder, "p.jsonl")}:1: not valid JSON`);
     expect((await readJudged("v.jsonl")).map(({ line, score }) => [line, score])).toEqual([
@@ -471,7 +471,7 @@ describe("judge-audit", () => {
       join(folder, "labels.jsonl"),
       [...labelled, '{"question": "?", "answer": "tea", "prediction": "tea"}'].join("\n"),
     );
-    expect(await audit({ labels: "labels.jsonl" })).toBe(2);
+    expect(await audit({ labels: "labels.jsonl" })).toBe(1);
     expect(shell.err()).toContain("labels.jsonl:5: no label");
     // 1 of each: accuracy 2/4, chance 1/2, kappa 0.
     expect(shell.out()).toMatch(/^ +0\.500 +0\.150 to 0\.850 +0\.000 +1 +1 +1 +1 +0$/m);

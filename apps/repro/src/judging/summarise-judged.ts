@@ -1,17 +1,17 @@
 import {
   type AbstentionSummary,
+  type Interval,
   bootstrapMean,
-  computeWilsonInterval,
   isAnswerable,
   type JudgeName,
   judgedAbstentionItem,
   judges,
-  type Interval,
-  type RepeatedRuns,
   scoreRefusal,
   summariseAbstention,
   summariseOutcomes,
-  summariseRepeatedRuns,
+  type SeedSummary,
+  summariseSeeds,
+  wilsonOfOutcomes,
 } from "@memory-r1/metrics";
 import { formatScore, type TableData, type TableRow } from "@memory-r1/report";
 import { createRandom, deriveSeed, graded, type Outcome, ungraded } from "@memory-r1/spec";
@@ -30,7 +30,8 @@ export interface JudgedSummary extends ScoreSummary {
   readonly categories: readonly (ScoreSummary & { readonly category: string })[];
   /** Present where a line's question cannot be answered. */
   readonly abstention: AbstentionSummary | undefined;
-  readonly runs: RepeatedRuns;
+  /** The mean of each run of the judge, and over them mean and standard deviation. */
+  readonly runs: SeedSummary & { readonly scores: readonly number[] };
   /** Reason to number of lines. */
   readonly ungradedReasons: Readonly<Record<string, number>>;
   /** Lines of which a call failed at last: giving the same command again makes them anew. */
@@ -38,23 +39,27 @@ export interface JudgedSummary extends ScoreSummary {
 }
 
 export function summariseJudged(lines: readonly JudgedLine[], judge: JudgeName): JudgedSummary {
-  const runCount = Math.max(0, ...lines.map((line) => line.verdicts.length));
+  const scores = scoresOfRuns(lines);
   return {
     ...summariseScores(lines),
     categories: [...groupBy(lines, (line) => line.category ?? line.type)].map(
       ([category, members]) => ({ category, ...summariseScores(members) }),
     ),
     abstention: abstentionOf(lines, judge),
-    runs: summariseRepeatedRuns(
-      Array.from({ length: runCount }, (_, seed) =>
-        lines.flatMap((line) => line.verdicts.find((one) => one.seed === seed)?.outcome ?? []),
-      ),
-    ),
+    runs: { scores, ...summariseSeeds(scores) },
     ungradedReasons: countReasons(lines),
     failedCalls: lines.filter((line) =>
       line.verdicts.some((verdict) => verdict.reply === undefined),
     ).length,
   };
+}
+
+/** The mean of each run that graded anything, in order. */
+function scoresOfRuns(lines: readonly JudgedLine[]): readonly number[] {
+  const count = Math.max(0, ...lines.map((line) => line.verdicts.length));
+  return Array.from({ length: count }, (_, seed) =>
+    lines.flatMap((line) => line.verdicts.find((one) => one.seed === seed)?.outcome ?? []),
+  ).flatMap((outcomes) => summariseOutcomes(outcomes).mean ?? []);
 }
 
 /** A line's score as an outcome. */
@@ -65,14 +70,10 @@ export function outcomeOf(line: JudgedLine): Outcome {
 /** Mean and interval: Wilson's where every score is 0 or 1, a bootstrap over lines where runs of a judge disagree. */
 export function summariseScores(lines: readonly JudgedLine[]): ScoreSummary {
   const outcomes = lines.map(outcomeOf);
-  const scores = outcomes.flatMap((one) => (one.status === "graded" ? [one.score] : []));
-  const successes = scores.filter((score) => score === 1).length;
-  const isBinary = scores.every((score) => score === 0 || score === 1);
   return {
     ...summariseOutcomes(outcomes),
-    interval: isBinary
-      ? computeWilsonInterval(successes, scores.length)
-      : bootstrapMean(outcomes, createRandom(deriveSeed("judged"))),
+    interval:
+      wilsonOfOutcomes(outcomes) ?? bootstrapMean(outcomes, createRandom(deriveSeed("judged"))),
   };
 }
 
