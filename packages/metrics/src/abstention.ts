@@ -1,4 +1,4 @@
-import { graded, type GradedOutcome, type Outcome, type Question } from "@memory-r1/spec";
+import { graded, type Outcome, type Question } from "@memory-r1/spec";
 import { computeLocomoRefusal } from "./locomo.ts";
 import { type MetricName, scoreAnswer } from "./registry.ts";
 import { type OutcomeSummary, summariseOutcomes } from "./statistics/summarise-outcomes.ts";
@@ -27,7 +27,7 @@ export interface AbstentionSummary {
 }
 
 /** Whether an answer to an unanswerable question refuses, by LoCoMo's rule (category 5). */
-export function scoreRefusal(prediction: string): GradedOutcome {
+export function scoreRefusal(prediction: string): Outcome {
   return graded(computeLocomoRefusal(prediction));
 }
 
