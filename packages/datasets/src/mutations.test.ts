@@ -275,7 +275,7 @@ const typedCodes = ["config", "data_format", "data_integrity"];
 const namesAPlace = /, (line \d+|at \S+)|is not valid JSON|is UTF-16|holds no |, must be a list/;
 
 /** The data set with what may stand in another order when only keys changed places. */
-function canonical({ sha256: _, ...dataset }: Dataset): unknown {
+function canonical({ sha256: _sha256, ...dataset }: Dataset): unknown {
   const ofSession = (session: Session): unknown => ({
     ...session,
     facts: session.facts.toSorted((one, other) => (one.id < other.id ? -1 : 1)),
@@ -324,8 +324,10 @@ function contentOf(value: unknown, rules: KeyRules): string[] {
 /** What files say and the data set neither holds nor notes, whole or word by word. */
 function lostContent(subject: Subject, files: Files, dataset: Dataset): string[] {
   const documents = documentsOf(subject, files);
-  const kept = contentOf(dataset, { isData: () => true, isSkipped: () => false }).join("\n");
-  const isKept = (text: string): boolean => kept.includes(text);
+  const kept = contentOf(dataset, { isData: () => true, isSkipped: () => false });
+  const exactly = new Set(kept);
+  const together = kept.join("\n");
+  const isKept = (text: string): boolean => exactly.has(text) || together.includes(text);
   const notes = dataset.notes.join("\n");
   const said: KeyRules = {
     isData: (key) => !subject.formatKeys.test(key),

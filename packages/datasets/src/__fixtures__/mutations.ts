@@ -26,9 +26,9 @@ export interface MutationOptions {
   /** One document a file, or one a line. */
   readonly format: "json" | "json-lines";
   /** Whether the format cannot do without this field; paths as `3.conversation.session_1.0.text`, without the line. */
-  isRequired(path: string, file: string): boolean;
+  readonly isRequired: (path: string, file: string) => boolean;
   /** Fields whose values must differ: equal groups must not hold equal values; undefined: no such field. */
-  uniqueGroup(path: string, file: string): string | undefined;
+  readonly uniqueGroup: (path: string, file: string) => string | undefined;
 }
 
 /** A JSON document of a file: all of it, or a line. */
@@ -110,7 +110,7 @@ function withValueAt(target: unknown, path: Path, value: unknown): unknown {
   if (typeof target !== "object" || target === null) throw new RangeError("no such path");
   return Object.fromEntries(
     Object.entries(target).flatMap(([name, item]) => {
-      const changed = name === key ? withValueAt(item, rest, value) : item;
+      const changed: unknown = name === key ? withValueAt(item, rest, value) : item;
       return changed === undefined ? [] : [[name, changed]];
     }),
   );
@@ -174,6 +174,10 @@ const isObject = ({ value }: Node): boolean =>
 const isField = ({ path }: Node): boolean => typeof path.at(-1) === "string";
 const isItem = ({ path }: Node): boolean => typeof path.at(-1) === "number";
 const isBelowRoot = ({ path }: Node): boolean => path.length > 0;
+
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
 
 /** Replaces a node by a value, or by raw text that need not be JSON. */
 function replaceNode(
@@ -392,7 +396,8 @@ const mutations: Readonly<Record<string, Mutation>> = {
     const { document, node } = choice;
     const parent = node.path.slice(0, -1);
     const list = document.nodes.find(({ path }) => path.join(".") === parent.join("."));
-    const doubled = Array.isArray(list?.value) ? [...list.value, node.value] : [];
+    const items: readonly unknown[] = Array.isArray(list?.value) ? list.value : [];
+    const doubled = [...items, node.value];
     return {
       detail: describe(choice),
       files: changeDocument(bench, document, (value) =>
@@ -404,9 +409,9 @@ const mutations: Readonly<Record<string, Mutation>> = {
     };
   },
   "a key twice": replaceNode(
-    (node) => isObject(node) && Object.keys(Object(node.value)).length > 0,
+    (node) => isObject(node) && Object.keys(fieldsOf(node.value)).length > 0,
     ({ random }, node) => {
-      const entries = Object.entries(Object(node.value));
+      const entries = Object.entries(fieldsOf(node.value));
       const [key] = pick(random, entries);
       const written = JSON.stringify(node.value).slice(1, -1);
       const again = `${JSON.stringify(key)}:${JSON.stringify(pick(random, otherValues))}`;
@@ -418,7 +423,7 @@ const mutations: Readonly<Record<string, Mutation>> = {
     isObject,
     ({ random }, node) => ({
       value: {
-        ...Object(node.value),
+        ...fieldsOf(node.value),
         [`extra-${Math.floor(random() * 1e6)}`]: pick(random, otherValues),
       },
     }),

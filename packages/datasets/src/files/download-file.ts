@@ -318,10 +318,11 @@ function createPart(destination: string, url: string): Part {
       throw diskError(path, error);
     }
   };
-  const discard = async (): Promise<void> => {
-    await rm(path, { force: true });
-    await rm(stateFile, { force: true });
-  };
+  const discard = (): Promise<void> =>
+    onDisk(path, async () => {
+      await rm(path, { force: true });
+      await rm(stateFile, { force: true });
+    });
   const readState = async (): Promise<PartState | undefined> => {
     try {
       return parseJson(await readFile(stateFile, "utf8"), partStateSchema, stateFile);
@@ -355,9 +356,10 @@ function createPart(destination: string, url: string): Part {
     },
     openAt: (start, state) =>
       onDisk(path, async () => {
-        await writeFile(stateFile, JSON.stringify(state));
         await hashUpTo(start);
         const handle = await open(path, start === 0 ? "w" : "a");
+        // After the file was emptied: a kill in between must not give the old bytes the new version's name.
+        await writeFile(stateFile, JSON.stringify(state));
         let bytes = start;
         return {
           bytes: () => bytes,

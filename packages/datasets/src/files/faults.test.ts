@@ -78,4 +78,5 @@ it("guesses a name that is near, and none that is not", () => {
   expect(nearestName("Text", ["text", "speaker"])).toBe("text");
   expect(nearestName("mood", ["text", "speaker"])).toBeUndefined();
   expect(nearestName("mood", [])).toBeUndefined();
+  expect(nearestName("text".repeat(100_000), ["text".repeat(100_000)])).toBeUndefined();
 });

@@ -5,6 +5,7 @@ import type { DatasetFault } from "../dataset-definition.ts";
 import type { BytesPlace } from "./read-json.ts";
 
 const longestValue = 80;
+const longestName = 200;
 
 /** A value as JSON, cut to a readable length; empty where there is none. */
 export function describeValue(value: unknown): string {
@@ -19,7 +20,8 @@ export function cutText(text: string): string {
 
 /** The name that somebody who wrote `name` may have meant; undefined where none is near. */
 export function nearestName(name: string, names: readonly string[]): string | undefined {
-  if (names.length === 0) return undefined;
+  // The distance takes time in the product of both lengths, and nobody mistypes a whole text.
+  if (names.length === 0 || name.length > longestName) return undefined;
   const nearest = closest(
     name.toLowerCase(),
     names.map((one) => one.toLowerCase()),

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { datasets } from "@memory-r1/datasets";
@@ -72,21 +72,37 @@ describe("datasets list", () => {
 });
 
 describe("datasets get", () => {
+  /** A file of LoCoMo's size at a path. */
+  async function writeSized(path: string, sizeBytes = 2_805_274): Promise<void> {
+    await mkdir(join(path, ".."), { recursive: true });
+    await writeFile(path, "");
+    await truncate(path, sizeBytes);
+  }
+  const cached = () =>
+    join(shell.environment.cacheDirectory, "datasets", "79fa87e90f04-locomo10.json");
+
   it("says where a file lies that is here, and asks nobody", async () => {
-    const cached = join(shell.environment.cacheDirectory, "datasets", "79fa87e90f04-locomo10.json");
-    await mkdir(join(cached, ".."), { recursive: true });
-    await writeFile(cached, "[]");
+    await writeSized(cached());
     expect(await createDatasetsGetHandler(shell)({ dataset: "locomo", json: false })).toBe(0);
-    expect(shell.out()).toBe(`${cached}\n`);
+    expect(shell.out()).toBe(`${cached()}\n`);
   });
 
-  it("looks into the folder that it is to fill", async () => {
-    await mkdir(join(folder, "data", "locomo"), { recursive: true });
-    const path = join(folder, "data", "locomo", "locomo10.json");
-    await writeFile(path, "[]");
-    const request = { dataset: "locomo", json: true, dataDir: "data" };
-    expect(await createDatasetsGetHandler(shell)(request)).toBe(0);
-    expect(json()).toEqual({ dataset: "locomo", files: [{ name: "locomo10.json", path }] });
+  it.each(["locomo10.json", join("locomo", "locomo10.json")])(
+    "looks into the folder that it is to fill: %s",
+    async (name) => {
+      const path = join(folder, "data", name);
+      await writeSized(path);
+      const request = { dataset: "locomo", json: true, dataDir: "data" };
+      expect(await createDatasetsGetHandler(shell)(request)).toBe(0);
+      expect(json()).toEqual({ dataset: "locomo", files: [{ name: "locomo10.json", path }] });
+    },
+  );
+
+  it("does not take a file for the published one that has another size", async () => {
+    await writeSized(cached(), 5);
+    expect(await createDatasetsGetHandler(shell)({ dataset: "locomo", json: false })).toBe(2);
+    expect(shell.out()).toBe("");
+    expect(shell.err()).toContain("has 5 bytes, the published file has 2805274");
   });
 
   it("has nothing to get of sets that are embedded or the user's", async () => {

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { DatasetFile, LoadDatasetOptions } from "@memory-r1/datasets";
 import { ConfigError } from "@memory-r1/spec";
@@ -85,16 +87,35 @@ async function getFiles(
       `There is nothing to get for the data set ${name} (${description}; licence: ${licence}). See ${homepage}.`,
     );
   }
-  const { cachedPath, getFile, locateFile, pathInDataDirectory } = await datasetsLibrary();
+  const library = await datasetsLibrary();
   const { cacheDirectory, dataDirectory, callerDirectory } = shell.environment;
-  const place = async (file: DatasetFile): Promise<string> => {
-    const wanted = { title: name, licence, file };
-    if (dataDir !== undefined)
-      return getFile(wanted, pathInDataDirectory(file, resolve(callerDirectory, dataDir)), options);
-    const found = await locateFile(file, { dataDirectory, cacheDirectory });
-    return found ?? getFile(wanted, cachedPath(file, cacheDirectory), options);
+  const target = dataDir === undefined ? undefined : resolve(callerDirectory, dataDir);
+  const locate = (file: DatasetFile): Promise<string | undefined> => {
+    if (target === undefined) return library.locateFile(file, { dataDirectory, cacheDirectory });
+    return existsSync(target)
+      ? library.locateInDataDirectory(file, target)
+      : Promise.resolve(undefined);
   };
-  const placed = [];
-  for (const file of files) placed.push({ name: file.name, path: await place(file) });
+  const placed: { readonly name: string; readonly path: string }[] = [];
+  for (const file of files) {
+    const found = await locate(file);
+    if (found !== undefined) await checkSize(found, file);
+    const destination =
+      target === undefined
+        ? library.cachedPath(file, cacheDirectory)
+        : library.pathInDataDirectory(file, target);
+    const path =
+      found ?? (await library.getFile({ title: name, licence, file }, destination, options));
+    placed.push({ name: file.name, path });
+  }
   return placed;
+}
+
+/** A look at what was there already; its checksum is for `verify`, which may take minutes. @throws ConfigError */
+async function checkSize(path: string, { sizeBytes }: DatasetFile): Promise<void> {
+  const { size } = await stat(path);
+  if (sizeBytes === undefined || size === sizeBytes) return;
+  throw new ConfigError(
+    `${path} is there and has ${size} bytes, the published file has ${sizeBytes}. Move it away to get that one.`,
+  );
 }

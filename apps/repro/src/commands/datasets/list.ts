@@ -44,7 +44,7 @@ export function createDatasetsListHandler(
       const options = openOptions(shell, dataDir);
       const listFile = async (file: DatasetFile): Promise<ListedFile> => {
         const path = await locateFile(file, options);
-        const { folder: _, ...published } = file;
+        const { folder: _folder, ...published } = file;
         return path === undefined ? published : { ...published, path };
       };
       const listed = await Promise.all(

@@ -37,17 +37,12 @@ export async function findDefinition(
   return { name: known, definition: datasets[known] };
 }
 
-/** Absolute data directory: the flag from where the user stands, else the environment's. */
-export function dataDirectoryOf(shell: Shell, dataDir: string | undefined): string | undefined {
-  const { callerDirectory, dataDirectory } = shell.environment;
-  return dataDir === undefined ? dataDirectory : resolve(callerDirectory, dataDir);
-}
-
 /** How a command other than `get` opens a data set: what is not here is not downloaded behind the user's back. */
 export function openOptions(shell: Shell, dataDir: string | undefined): LoadDatasetOptions {
+  const { callerDirectory, dataDirectory, cacheDirectory } = shell.environment;
   return {
-    dataDirectory: dataDirectoryOf(shell, dataDir),
-    cacheDirectory: shell.environment.cacheDirectory,
+    dataDirectory: dataDir === undefined ? dataDirectory : resolve(callerDirectory, dataDir),
+    cacheDirectory,
     download: false,
   };
 }

@@ -191,10 +191,9 @@ function splitTable(
     ],
     rows: splitPartNames.map((part): TableRow => {
       const { byCategory, ...counts } = split[part];
-      const ofCategories = categories.map(({ code }) => [
-        `category:${code}`,
-        byCategory[code] ?? 0,
-      ]);
+      const ofCategories = categories.map(
+        ({ code }) => [`category:${code}`, byCategory[code] ?? 0] as const,
+      );
       return { part, ...counts, ...Object.fromEntries(ofCategories) };
     }),
     notes: [],
