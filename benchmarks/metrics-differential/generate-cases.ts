@@ -169,7 +169,7 @@ function makeText(random: Random): string {
 
 /** Marks, letters and blanks in no order. */
 function makeSoup(random: Random): string {
-  const characters = [...`.?!,:;'"\`()[]{}<>*-@&#$%_ \n\t asntd 0123 éß İıσς ’”»`];
+  const characters = Array.from(`.?!,:;'"\`()[]{}<>*-@&#$%_ \n\t asntd 0123 éß İıσς ’”»`);
   return Array.from({ length: 1 + Math.floor(random() * 24) }, () => pick(characters, random)).join(
     "",
   );

@@ -8,7 +8,7 @@ const openings = ["I think it was", "She said", "According to the memories,", "I
 const additions = ["as well", "last summer", "with her family", "and more", "in the city"];
 
 /** What a model might answer instead of gold: right, wordy, cut short, repeated, another question's answer, or a refusal. */
-export function corruptAnswer(gold: string, otherGolds: readonly string[], random: Random): string {
+function corruptAnswer(gold: string, otherGolds: readonly string[], random: Random): string {
   const kind = random();
   if (kind < 0.2) return gold;
   if (kind < 0.4) return `${pick(openings, random)} ${gold}.`;

@@ -47,6 +47,13 @@ it("computePlainBleu is 1 for a text of four words against itself, at every orde
 
 it("tokeniseWords cuts off the full stop of every sentence", () => {
   expect(tokeniseWords("She moved. Dr. Kim didn't!")).toEqual([
-    ...["she", "moved", ".", "dr.", "kim", "did", "n't", "!"],
+    "she",
+    "moved",
+    ".",
+    "dr.",
+    "kim",
+    "did",
+    "n't",
+    "!",
   ]);
 });

@@ -19,7 +19,6 @@ import {
   computeLocomoRecall,
   computeLongmemevalRetrieval,
   computeLongmemevalTurnToSession,
-  type LongmemevalRetrievalScore,
 } from "./retrieval.ts";
 import { computeRouge, tokeniseForRouge } from "./rouge.ts";
 import { splitSentences } from "./sentence-splitter.ts";
@@ -101,11 +100,11 @@ describe.skipIf(isMissing)(`official LoCoMo F1 golden vectors${note}`, () => {
   });
 
   it("gives the script's evidence recall, and no value where the script gives 1 for no evidence", () => {
-    for (const row of readGolden("locomo_official_f1.json", schema).recall_acc) {
-      const recall = computeLocomoRecall(row.context, row.evidence);
-      expect(recall).toBe(row.evidence.length === 0 ? undefined : row.recall);
-      if (row.evidence.length === 0) expect(row.recall).toBe(1);
-    }
+    const rows = readGolden("locomo_official_f1.json", schema).recall_acc;
+    expect(rows.map(({ context, evidence }) => computeLocomoRecall(context, evidence))).toEqual(
+      rows.map(({ evidence, recall }) => (evidence.length === 0 ? undefined : recall)),
+    );
+    expect(rows.find(({ evidence }) => evidence.length === 0)?.recall).toBe(1);
   });
 });
 
@@ -243,11 +242,6 @@ describe.skipIf(isMissing)(`LongMemEval retrieval golden vectors${note}`, () => 
     turn2session: z.array(row).min(3),
   });
 
-  const expectScore = (one: z.infer<typeof row>, found: LongmemevalRetrievalScore): void => {
-    expect(found.recallAny, one.name).toBe(one.recall_any);
-    expect(found.recallAll, one.name).toBe(one.recall_all);
-    expect(found.ndcg, one.name).toBeCloseTo(one.ndcg_any, 12);
-  };
   const toRanking = ({ rankings, correct_docs, corpus_ids, k }: z.infer<typeof row>) => ({
     rankedIds: rankings.map((position) => corpus_ids[position] ?? ""),
     evidenceIds: correct_docs,
@@ -255,15 +249,14 @@ describe.skipIf(isMissing)(`LongMemEval retrieval golden vectors${note}`, () => 
     k,
   });
 
-  it("scores sessions and turns as the script", () => {
-    for (const one of readGolden("longmemeval_retrieval.json", schema).session_or_turn) {
-      expectScore(one, computeLongmemevalRetrieval(toRanking(one)));
-    }
-  });
-
-  it("scores turns by their sessions as the script", () => {
-    for (const one of readGolden("longmemeval_retrieval.json", schema).turn2session) {
-      expectScore(one, computeLongmemevalTurnToSession(toRanking(one)));
+  it.each(["session_or_turn", "turn2session"] as const)("scores %s as the script", (unit) => {
+    const compute =
+      unit === "turn2session" ? computeLongmemevalTurnToSession : computeLongmemevalRetrieval;
+    for (const one of readGolden("longmemeval_retrieval.json", schema)[unit]) {
+      const found = compute(toRanking(one));
+      expect(found.recallAny, one.name).toBe(one.recall_any);
+      expect(found.recallAll, one.name).toBe(one.recall_all);
+      expect(found.ndcg, one.name).toBeCloseTo(one.ndcg_any, 12);
     }
   });
 });

@@ -204,14 +204,15 @@ function step5b(word: string): string {
  */
 function stemWithStandIns(word: string): string {
   const standIns = new Map<string, string>();
-  const stand = [...word].map((character) => {
+  const letters = Array.from(word, (character) => {
     if (character.length === 1) return character;
     const standIn = standIns.get(character) ?? String.fromCharCode(0xe000 + standIns.size);
     standIns.set(character, standIn);
     return standIn;
   });
   const originals = new Map([...standIns].map(([original, standIn]) => [standIn, original]));
-  return [...stemLetters(stand.join(""))].map((letter) => originals.get(letter) ?? letter).join("");
+  const stem = stemLetters(letters.join(""));
+  return Array.from(stem, (letter) => originals.get(letter) ?? letter).join("");
 }
 
 function stemLetters(word: string): string {

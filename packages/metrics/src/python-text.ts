@@ -35,7 +35,7 @@ export function removeAsciiPunctuation(text: string): string {
 }
 
 /** Without marks and with ASCII letters, digits and white space only, a word boundary is where white space is. */
-const beyondPlainWords = /[^a-z0-9\t-\r\x1c-\x20]/;
+const beyondPlainWords = new RegExp(String.raw`[^a-z0-9\t-\r\x1c-\x20]`);
 
 /**
  * The answer normalisation that SQuAD's evaluate-v1.1.py began and LoCoMo's scorer varies: lower case, ASCII punctuation

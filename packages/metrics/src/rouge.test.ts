@@ -9,7 +9,11 @@ describe("tokeniseForRouge", () => {
 
   it("stems words of four letters and more", () => {
     expect(tokeniseForRouge("was racing cars ties dies", true)).toEqual([
-      ...["was", "race", "car", "tie", "die"],
+      "was",
+      "race",
+      "car",
+      "tie",
+      "die",
     ]);
     expect(tokeniseForRouge("its", true)).toEqual(["its"]);
   });
