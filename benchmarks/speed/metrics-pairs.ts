@@ -1,6 +1,6 @@
 import { adversarialCategoryCode } from "@memory-r1/datasets";
 import { createRandom, type Dataset, deriveSeed, type Random } from "@memory-r1/spec";
-import { pick } from "../shared/pick.ts";
+import { pick } from "../common/pick.ts";
 
 /** A prediction, a gold answer and a category code, as both workers read it from a line of JSON. */
 export type AnswerPair = readonly [prediction: string, gold: string, categoryCode: string];
