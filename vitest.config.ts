@@ -8,7 +8,7 @@ export default defineConfig({
     // Sources only: `tsc -b` writes the tests into dist as well.
     include: [
       "{packages,apps}/*/src/**/*.test.ts",
-      "benchmarks/{*,metrics-differential/*,shared/*,speed/*}.test.ts",
+      "benchmarks/{*,metrics-differential/*,common/*,speed/*}.test.ts",
       "tools/src/**/*.test.ts",
     ],
     // Tests of the engine start a Python process and load a model.

@@ -1,6 +1,6 @@
 import { shuffled, createRandom, deriveSeed, type Random } from "@memory-r1/spec";
 import type { LongmemevalRanking } from "@memory-r1/metrics";
-import { pick } from "../shared/pick.ts";
+import { pick } from "../common/pick.ts";
 
 /** A prediction, a gold answer and a LoCoMo category code. */
 export type AnswerCase = readonly [prediction: string, gold: string, categoryCode: string];

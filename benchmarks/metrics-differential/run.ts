@@ -17,10 +17,10 @@ import {
 import { renderMarkdown, type TableData } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../shared/command-line.ts";
-import { describeMachine, readCommit } from "../shared/provenance.ts";
-import { runWorker } from "../shared/run-worker.ts";
-import { prepareReferencePython, referenceDirectory } from "../shared/reference-python.ts";
+import { parseCount } from "../common/command-line.ts";
+import { describeMachine, readCommit } from "../common/provenance.ts";
+import { runWorker } from "../common/run-worker.ts";
+import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
 import { compareScores, type Comparison, tolerance } from "./compare.ts";
 import {
   generateAnswerCases,

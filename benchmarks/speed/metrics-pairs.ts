@@ -1,5 +1,5 @@
 import { createRandom, type Dataset, deriveSeed, type Random } from "@memory-r1/spec";
-import { pick } from "../shared/pick.ts";
+import { pick } from "../common/pick.ts";
 
 /** A prediction, a gold answer and a category code, as both workers read it from a line of JSON. */
 export type AnswerPair = readonly [prediction: string, gold: string, categoryCode: string];

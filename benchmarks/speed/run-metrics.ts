@@ -16,10 +16,10 @@ import {
 } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../shared/command-line.ts";
-import { describeMachine, readCommit } from "../shared/provenance.ts";
-import { prepareReferencePython, referenceDirectory } from "../shared/reference-python.ts";
-import { runWorker } from "../shared/run-worker.ts";
+import { parseCount } from "../common/command-line.ts";
+import { describeMachine, readCommit } from "../common/provenance.ts";
+import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
+import { runWorker } from "../common/run-worker.ts";
 import { type AnswerPair, makeLocomoPairs, makeGeneratedPairs } from "./metrics-pairs.ts";
 import { computeSpread, type Spread } from "./summary.ts";
 

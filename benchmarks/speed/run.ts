@@ -6,9 +6,9 @@ import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
 import { ConfigError, HarnessError } from "@memory-r1/spec";
-import { parseCount } from "../shared/command-line.ts";
-import { preparePeerEnvironment } from "../shared/peer-environment.ts";
-import { describeMachine, readCommit } from "../shared/provenance.ts";
+import { parseCount } from "../common/command-line.ts";
+import { preparePeerEnvironment } from "../common/peer-environment.ts";
+import { describeMachine, readCommit } from "../common/provenance.ts";
 import { chooseTrlPass, formatShape, groupSize, parseShapes, type Shape } from "./shapes.ts";
 import {
   measurementTable,
