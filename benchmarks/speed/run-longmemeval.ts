@@ -14,8 +14,8 @@ import {
 } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../shared/command-line.ts";
-import { describeMachine, readCommit } from "../shared/provenance.ts";
+import { parseCount } from "../common/command-line.ts";
+import { describeMachine, readCommit } from "../common/provenance.ts";
 import { generateLongMemEval } from "./generate-longmemeval.ts";
 
 const resultName = "speed-longmemeval";

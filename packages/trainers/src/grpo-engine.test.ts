@@ -59,12 +59,12 @@ function countHit(text: string): number {
 }
 
 const config = {
-  steps: 4,
+  steps: 8,
   samplesPerTask: 6,
   maxCompletionTokens: 5,
   learningRate: { peak: 4e-3 },
-  validateEvery: 4,
-  checkpointEvery: 2,
+  validateEvery: 8,
+  checkpointEvery: 4,
 } satisfies GrpoConfigInput;
 
 describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () => {
@@ -129,29 +129,32 @@ describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () 
 
   it(
     "raises the reward, and a resumed run writes the same bytes",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
-      const { history, bestStep } = await train("whole", 4);
+      const { history, bestStep } = await train("whole", 8);
       const scores = history.flatMap((record) =>
         record.type === "validation" ? [record.score] : [],
       );
       expect(scores).toHaveLength(2);
       expect((scores[1] ?? 0) - (scores[0] ?? 0)).toBeGreaterThan(0.15);
-      expect(bestStep).toBe(4);
+      expect(bestStep).toBe(8);
       const steps = history.filter((record): record is StepRecord => record.type === "step");
-      for (const { update } of steps) {
-        expect(update?.logProbDifference.meanAbsolute).toBeLessThan(1e-4);
+      // A step in which every group has one reward has no update: so it may come once all answers hit.
+      const updates = steps.flatMap(({ update }) => update ?? []);
+      expect(updates.length).toBeGreaterThan(4);
+      for (const { logProbDifference, tokensUnpacked = 0, tokensComputed = 1 } of updates) {
+        expect(logProbDifference.meanAbsolute).toBeLessThan(1e-4);
         // Six completions share a prompt.
-        expect((update?.tokensUnpacked ?? 0) / (update?.tokensComputed ?? 1)).toBeGreaterThan(2);
+        expect(tokensUnpacked / tokensComputed).toBeGreaterThan(2);
       }
 
       const metrics = (name: string) => readFile(join(directory, name, "metrics.jsonl"), "utf8");
       const lines = (await metrics("whole")).split("\n");
-      await train("parts", 2);
       await train("parts", 4);
+      await train("parts", 8);
       // The first part ended in a validation of its own.
       const resumed = (await metrics("parts")).split("\n");
-      expect(resumed.filter((line) => !line.includes('"validation","step":2'))).toEqual(lines);
+      expect(resumed.filter((line) => !line.includes('"validation","step":4'))).toEqual(lines);
     },
   );
 
