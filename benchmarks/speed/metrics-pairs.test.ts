@@ -8,7 +8,7 @@ function question(code: string, gold?: string): Question {
     conversationId: "c",
     text: "?",
     ...(gold === undefined ? {} : { gold }),
-    category: { code, names: {} },
+    category: { code, names: {}, ...(code === "5" ? { isAdversarial: true } : {}) },
     evidenceTurnIds: [],
     answerable: gold !== undefined,
   };
