@@ -106,6 +106,14 @@ export const experimentSchema = z.strictObject({
     })
     .prefault({}),
   retriever: z.string().default("dense"),
+  /** What systems that ask the chat model themselves are given; see SystemOptions of packages/baselines. */
+  systems: z
+    .strictObject({
+      contextTokens: z.number().int().min(256).default(2048),
+      replyTokens: z.number().int().min(1).default(256),
+      constrained: z.boolean().default(false),
+    })
+    .prefault({}),
   training: z.array(trainingStage).default([]),
   evaluation: z.strictObject({
     validation: z.boolean().default(true),

@@ -1,11 +1,34 @@
 import { addEverythingManager, createBm25Retriever, createMemoryR1System } from "@memory-r1/core";
-import { baselines } from "./registry.ts";
+import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
+import { expect, it } from "vitest";
+import { type BaselineName, baselines, createBaseline } from "./registry.ts";
 import { describeMemorySystem } from "./testing/memory-system-contract.ts";
+import { systemOptionsFor } from "./testing/system-options.ts";
 
-for (const [name, create] of Object.entries(baselines)) {
-  describeMemorySystem(name, ({ maxItems }) =>
-    create({ retriever: createBm25Retriever(), count: maxItems }),
-  );
+/** What the chat model says in the suite: for systems that ask one, a script that does as it is told. */
+const models: Readonly<Record<BaselineName, (() => TextGenerator) | undefined>> = {
+  "rag-turns": undefined,
+  "rag-observations": undefined,
+};
+
+for (const [key, createModel] of Object.entries(models)) {
+  const name = baselineNamed(key);
+  const create = (maxItems: number): MemorySystem =>
+    createBaseline(name, systemOptionsFor({ count: maxItems, generator: createModel?.() }));
+  describeMemorySystem(name, ({ maxItems }) => create(maxItems));
+
+  it(`${name} is in the registry under its own name`, () => {
+    expect(create(2).name).toBe(name);
+  });
+}
+
+function baselineNamed(key: string): BaselineName {
+  if (isBaselineName(key)) return key;
+  throw new RangeError(`${key} is no system of the registry`);
+}
+
+function isBaselineName(key: string): key is BaselineName {
+  return Object.hasOwn(baselines, key);
 }
 
 describeMemorySystem("memory-r1 with the add-everything Manager", ({ maxItems }) =>

@@ -1,14 +1,16 @@
-import type { Conversation, Session, Turn, ExtractedFact } from "./conversation.ts";
+import type { Conversation, ExtractedFact, Question, Session, Turn } from "./conversation.ts";
 
-/** A question as a memory system sees it: never gold, category or evidence. */
-export interface AskedQuestion {
-  /** Not the data set's own where that one tells something: LongMemEval's ids say which questions have no answer. */
-  readonly id: string;
-  readonly text: string;
-}
+/**
+ * A question as a memory system sees it: never gold, category or evidence. Its id is not the data set's own, which may
+ * tell something: LongMemEval's ids say which questions have no answer.
+ */
+export type AskedQuestion = Pick<Question, "id" | "text" | "dateText">;
 
 /** A conversation as a memory system sees it before the first turn. */
 export type OpenedConversation = Pick<Conversation, "id" | "participants">;
+
+/** What a memory system is told of the session that a turn belongs to. */
+export type ToldSession = Pick<Session, "id" | "dateText" | "dateTime">;
 
 /** A piece of context for the answer prompt, with the turns it stems from for recall metrics. */
 export interface ContextItem {
@@ -17,19 +19,46 @@ export interface ContextItem {
   readonly sourceTurnIds: readonly string[];
 }
 
+/** What a system did in a conversation so far. */
+export interface SystemCounts {
+  /** How often each operation was applied, under the names of the system's own description (`ADD`, `core_memory_append`). */
+  readonly operations: Readonly<Record<string, number>>;
+  /** Replies of the model that could not be read; each changed nothing. */
+  readonly unparsable: number;
+  /** Operations that could be read and not applied: an id that does not exist, an empty text. */
+  readonly rejected: number;
+}
+
+/** The answer of a system that answers by itself. */
+export interface SystemAnswer {
+  readonly answer: string;
+  /** Every reply of the model on the way to it, in order. */
+  readonly replies: readonly string[];
+  /** What of its memory the model was shown for this question. */
+  readonly shown: readonly ContextItem[];
+}
+
 /** What every system of a comparison implements. */
 export interface MemorySystem {
   readonly name: string;
   open(conversation: OpenedConversation): Promise<MemorySession>;
 }
 
+/**
+ * One conversation's memory. Calls come one after another, and the same calls with the same replies of the model give
+ * the same memory: an interrupted conversation is resumed by playing it again with the replies that were kept.
+ * Errors of `ingest`, `context` and `answer`: ModelCallError where a model gave no reply. The session is then lost.
+ */
 export interface MemorySession {
   /** Takes one turn in order, with the facts that the extraction step drew from it. */
-  ingest(
-    turn: Turn,
-    session: Pick<Session, "id" | "dateText">,
-    facts: readonly ExtractedFact[],
-  ): Promise<void>;
-  /** Context for a question, best first. */
+  ingest(turn: Turn, session: ToldSession, facts: readonly ExtractedFact[]): Promise<void>;
+  /** Context for a question, best first. Leaves the memory as it is. */
   context(question: AskedQuestion): Promise<readonly ContextItem[]>;
+  /** For a system that answers by itself; the others are given the comparison's Answer Agent. Leaves the memory as it is. */
+  answer?(question: AskedQuestion): Promise<SystemAnswer | { readonly unparsable: string }>;
+  /** All that is in memory now, for its size and for the evidence that it still holds. */
+  stored(): Promise<readonly ContextItem[]>;
+  counts(): SystemCounts;
+  /** Gives back files and connections; absent where there are none. */
+  close?(): Promise<void>;
 }

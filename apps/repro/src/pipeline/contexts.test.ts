@@ -114,6 +114,11 @@ describe("the oracle", () => {
 });
 
 describe("a memory system", () => {
+  const storesNothing = {
+    stored: () => Promise.resolve([]),
+    counts: () => ({ operations: {}, unparsable: 0, rejected: 0 }),
+  };
+
   /** Keeps what it is told, and gives it back last first, with an item of its own. */
   function recordingSystem(told: string[]): MemorySystem {
     return {
@@ -134,6 +139,7 @@ describe("a memory system", () => {
                 .toReversed()
                 .map((turnId) => ({ text: turnId, date: "today", sourceTurnIds: [turnId] })),
             ]),
+          ...storesNothing,
         });
       },
     };
@@ -194,6 +200,7 @@ describe("a memory system", () => {
             {
               ingest: (...inputs) => see(undefined, ...inputs),
               context: (question) => see([], question),
+              ...storesNothing,
             },
             opened,
           ),

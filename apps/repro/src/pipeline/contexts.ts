@@ -14,6 +14,7 @@ import type {
   MemorySystem,
   Question,
   Session,
+  ToldSession,
 } from "@memory-r1/spec";
 
 /** Gives the memories that a question's prompt will show, in the order in which they are shown. */
@@ -119,11 +120,7 @@ export async function systemContext(
       for (const turn of part.turns) {
         order.set(turn.id, order.size);
         speakers.set(turn.id, turn.speaker);
-        await session.ingest(
-          turn,
-          { id: part.id, dateText: part.dateText },
-          factsToldWith(turn.id, part),
-        );
+        await session.ingest(turn, toldSession(part), factsToldWith(turn.id, part));
       }
     }
     sessions.set(conversation.id, { session, order, speakers });
@@ -156,8 +153,17 @@ function factsToldWith(turnId: string, { turns, facts }: Session): ExtractedFact
  * A question as a system sees it. Its own id may say what is right (LongMemEval's end in `_abs` where nothing is), so a system
  * gets another one: always the same for the same question, and telling nothing of it.
  */
-function askedQuestion({ id, text }: Question): AskedQuestion {
-  return { id: createHash("sha256").update(id).digest("hex").slice(0, 16), text };
+function askedQuestion({ id, text, dateText }: Question): AskedQuestion {
+  return {
+    id: createHash("sha256").update(id).digest("hex").slice(0, 16),
+    text,
+    ...(dateText === undefined ? {} : { dateText }),
+  };
+}
+
+/** A session as a system sees it: what it is, never what is to come in it. */
+function toldSession({ id, dateText, dateTime }: Session): ToldSession {
+  return { id, dateText, ...(dateTime === undefined ? {} : { dateTime }) };
 }
 
 function position(item: ContextItem, order: ReadonlyMap<string, number>): number {

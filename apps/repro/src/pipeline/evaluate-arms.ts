@@ -1,4 +1,4 @@
-import { baselines, createBaseline } from "@memory-r1/baselines";
+import { baselines, createBaseline, type SystemOptions } from "@memory-r1/baselines";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import { ConfigError, type Conversation, deriveSeed, type Question } from "@memory-r1/spec";
 import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
@@ -190,10 +190,10 @@ async function contextOf(
     case "other-conversation": {
       if (arm.memory.kind === "baseline") {
         return systemContext(
-          createBaseline(knownName("baseline", arm.memory.baseline, baselines), {
-            retriever: services.retriever,
-            count,
-          }),
+          createBaseline(
+            knownName("baseline", arm.memory.baseline, baselines),
+            systemOptions(services),
+          ),
           conversations,
         );
       }
@@ -208,4 +208,16 @@ async function contextOf(
       return source(own, services.retriever, count);
     }
   }
+}
+
+function systemOptions({ experiment, engine, ...services }: RunServices): SystemOptions {
+  return {
+    retriever: services.retriever,
+    count: experiment.answer.memories,
+    generator: services.base,
+    embedding: services.embedding,
+    countTokens: (text) => engine.tokenizer.encode(text).length,
+    seed: experiment.seed,
+    ...experiment.systems,
+  };
 }

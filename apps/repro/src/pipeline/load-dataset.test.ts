@@ -192,6 +192,10 @@ describe("the user's own data", () => {
         checkpointsDirectory: pathOf("checkpoints"),
       },
       retriever,
+      embedding: {
+        description: "unused",
+        embed: () => Promise.reject(new Error("nothing here embeds")),
+      },
       answerAgent,
       manager,
       unconstrainedManager: manager,

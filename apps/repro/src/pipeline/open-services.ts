@@ -89,6 +89,7 @@ export async function openServices(options: {
       splits: options.splits,
       engine: { client, sessionId, baseModel: model.name, tokenizer, checkpointsDirectory },
       retriever,
+      embedding: embeddingModel,
       answerAgent: {
         ...answerAgent,
         maxTokens: experiment.answer.maxTokens ?? answerAgent.maxTokens,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { baselinePromptHashes } from "@memory-r1/baselines";
 import { promptHashes } from "@memory-r1/core";
 import { type Manifest, renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
 import { ConfigError, type Dataset, parseJson } from "@memory-r1/spec";
@@ -181,7 +182,7 @@ async function work(
       createdAt: new Date().toISOString(),
       configuration: parseJson(JSON.stringify(experiment), configurationSchema, "configuration"),
       dataset: { name: experiment.dataset, sha256: config.datasetSha256 },
-      prompts: { ...promptHashes() },
+      prompts: { ...promptHashes(), ...baselinePromptHashes() },
       models: [...models],
       seeds: { run: experiment.seed },
       versions: { node: process.versions.node, ...versions },

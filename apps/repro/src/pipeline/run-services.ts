@@ -1,7 +1,7 @@
 import type { AnswerAgent, AnswerScore, MemoryManager, Retriever } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import type { ChatTokenizer, EngineClient } from "@memory-r1/engine";
-import type { Dataset, TextGenerator } from "@memory-r1/spec";
+import type { Dataset, EmbeddingModel, TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../experiment.ts";
 import type { RunContext } from "../run-context.ts";
 
@@ -30,6 +30,7 @@ export interface RunServices {
     readonly checkpointsDirectory: string;
   };
   readonly retriever: Retriever;
+  readonly embedding: EmbeddingModel;
   readonly answerAgent: AnswerAgent;
   /** The Manager of the experiment, and the same without its grammar. */
   readonly manager: MemoryManager;

@@ -1,7 +1,6 @@
 import { createBm25Retriever } from "@memory-r1/core";
 import type { ExtractedFact, Turn } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import { baselines, createBaseline } from "../registry.ts";
 import { createRagSystem, type RagUnit } from "./rag-system.ts";
 
 const session = { id: "session_1", dateText: "3 May 2024" };
@@ -36,15 +35,5 @@ describe("rag", () => {
       { text: "Mia has a parrot.", date: "3 May 2024", sourceTurnIds: ["D1:1", "D1:0"] },
     ]);
     expect(await ask("observation", turn, [])).toEqual([]);
-  });
-
-  it("is in the registry under its own name", () => {
-    const names = Object.keys(baselines);
-    expect(names).toEqual(["rag-turns", "rag-observations"]);
-    const options = { retriever: createBm25Retriever(), count: 3 };
-    expect([
-      createBaseline("rag-turns", options).name,
-      createBaseline("rag-observations", options).name,
-    ]).toEqual(names);
   });
 });

@@ -27,6 +27,8 @@ export function createRagSystem({ retriever, count, unit }: RagOptions): MemoryS
           return Promise.resolve();
         },
         context: (question) => retriever.rank(question.text, items, count),
+        stored: () => Promise.resolve([...items]),
+        counts: () => ({ operations: { store: items.length }, unparsable: 0, rejected: 0 }),
       });
     },
   };

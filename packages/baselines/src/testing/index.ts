@@ -1,1 +1,2 @@
-export * from "./memory-system-contract.ts";
+export { describeMemorySystem } from "./memory-system-contract.ts";
+export { systemOptionsFor } from "./system-options.ts";

@@ -66,12 +66,14 @@ export function describeMemorySystem(
     });
 
     it("is never shown gold, category, evidence or turns that are yet to come", () => {
-      expectTypeOf<keyof Parameters<MemorySession["context"]>[0]>().toEqualTypeOf<"id" | "text">();
+      expectTypeOf<keyof Parameters<MemorySession["context"]>[0]>().toEqualTypeOf<
+        "id" | "text" | "dateText"
+      >();
       expectTypeOf<keyof Parameters<MemorySystem["open"]>[0]>().toEqualTypeOf<
         "id" | "participants"
       >();
       expectTypeOf<keyof Parameters<MemorySession["ingest"]>[1]>().toEqualTypeOf<
-        "id" | "dateText"
+        "id" | "dateText" | "dateTime"
       >();
     });
 

@@ -1,10 +1,12 @@
 import {
   type ContextItem,
+  type MemoryEntry,
   memoryOperationKinds,
   type MemoryOperationKind,
   type MemorySession,
   type MemorySystem,
   ModelCallError,
+  type SystemCounts,
 } from "@memory-r1/spec";
 import { applyOperations } from "../bank/apply-operations.ts";
 import { createMemoryBank, type MemoryBank } from "../bank/memory-bank.ts";
@@ -13,12 +15,9 @@ import type { Retriever } from "../retrieval/retriever.ts";
 import { type MemorySelection, topMemories } from "../retrieval/top-memories.ts";
 
 /** What a Manager did in a conversation so far. A fact is one decision; a decision can hold several operations. */
-export interface ManagerCounts {
+export interface ManagerCounts extends SystemCounts {
   readonly facts: number;
   readonly operations: Readonly<Record<MemoryOperationKind, number>>;
-  readonly unparsable: number;
-  /** Operations that the bank refused. */
-  readonly rejected: number;
 }
 
 /** A conversation's memory, open to inspection. */
@@ -87,13 +86,12 @@ function openSession({ agent, retriever, selection }: MemoryR1SystemOptions): Me
         }
       }
     },
-    context: async (question): Promise<readonly ContextItem[]> => {
-      const found = await topMemories(retriever, question.text, bank.entries(), selection);
-      return found.map(({ text, updatedAt, sourceTurnIds }) => ({
-        text,
-        date: updatedAt,
-        sourceTurnIds,
-      }));
-    },
+    context: async (question) =>
+      (await topMemories(retriever, question.text, bank.entries(), selection)).map(toContextItem),
+    stored: () => Promise.resolve(bank.entries().map(toContextItem)),
   };
+}
+
+function toContextItem({ text, updatedAt, sourceTurnIds }: MemoryEntry): ContextItem {
+  return { text, date: updatedAt, sourceTurnIds };
 }
