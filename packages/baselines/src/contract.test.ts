@@ -2,7 +2,7 @@ import { addEverythingManager, createBm25Retriever, createMemoryR1System } from 
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
 import { type BaselineName, baselines, createBaseline } from "./registry.ts";
-import { describeMemorySystem } from "./testing/memory-system-contract.ts";
+import { type ContractOptions, describeMemorySystem } from "./testing/memory-system-contract.ts";
 import { systemOptionsFor } from "./testing/system-options.ts";
 
 /** What the chat model says in the suite: for systems that ask one, a script that does as it is told. */
@@ -13,12 +13,12 @@ const models: Readonly<Record<BaselineName, (() => TextGenerator) | undefined>> 
 
 for (const [key, createModel] of Object.entries(models)) {
   const name = baselineNamed(key);
-  const create = (maxItems: number): MemorySystem =>
-    createBaseline(name, systemOptionsFor({ count: maxItems, generator: createModel?.() }));
-  describeMemorySystem(name, ({ maxItems }) => create(maxItems));
+  const create = ({ maxItems, generator }: ContractOptions): MemorySystem =>
+    createBaseline(name, systemOptionsFor({ count: maxItems, generator }));
+  describeMemorySystem(name, create, { createModel });
 
   it(`${name} is in the registry under its own name`, () => {
-    expect(create(2).name).toBe(name);
+    expect(create({ maxItems: 2 }).name).toBe(name);
   });
 }
 

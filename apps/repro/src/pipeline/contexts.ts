@@ -120,7 +120,7 @@ export async function systemContext(
       for (const turn of part.turns) {
         order.set(turn.id, order.size);
         speakers.set(turn.id, turn.speaker);
-        await session.ingest(turn, toldSession(part), factsToldWith(turn.id, part));
+        await session.ingest(turn, toldSession(part, turn.id), factsToldWith(turn.id, part));
       }
     }
     sessions.set(conversation.id, { session, order, speakers });
@@ -161,9 +161,18 @@ function askedQuestion({ id, text, dateText }: Question): AskedQuestion {
   };
 }
 
-/** A session as a system sees it: what it is, never what is to come in it. */
-function toldSession({ id, dateText, dateTime }: Session): ToldSession {
-  return { id, dateText, ...(dateTime === undefined ? {} : { dateTime }) };
+/** A session as a system sees it: what it is, never what is to come in it; its summary with its last turn. */
+function toldSession(
+  { id, dateText, dateTime, summary, turns }: Session,
+  turnId: string,
+): ToldSession {
+  const ended = summary === undefined ? {} : { summary };
+  return {
+    id,
+    dateText,
+    ...(dateTime === undefined ? {} : { dateTime }),
+    ...(turns.at(-1)?.id === turnId ? { ended } : {}),
+  };
 }
 
 function position(item: ContextItem, order: ReadonlyMap<string, number>): number {
