@@ -134,7 +134,9 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       seeds: { run: 7 },
       configuration: { model: { dtype: "float32" }, evaluation: { testSample: 3 } },
     });
-    expect(manifest.command).toContain("run tiny --data-dir <folder of the data set> --seed 7 --dtype float32");
+    expect(manifest.command).toContain(
+      "run tiny --data-dir <folder of the data set> --seed 7 --dtype float32",
+    );
     expect(Object.keys(await computed("whole"))).toEqual([
       "banks.csv",
       join("banks", "trained.jsonl"),
