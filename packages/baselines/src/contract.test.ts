@@ -1,24 +1,53 @@
 import { addEverythingManager, createBm25Retriever, createMemoryR1System } from "@memory-r1/core";
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
+import { createObedientMem0Model } from "./mem0/__fixtures__/obedient-model.ts";
 import { type BaselineName, baselines, createBaseline } from "./registry.ts";
-import { describeMemorySystem } from "./testing/memory-system-contract.ts";
+import { type ContractOptions, describeMemorySystem } from "./testing/memory-system-contract.ts";
 import { systemOptionsFor } from "./testing/system-options.ts";
 
-/** What the chat model says in the suite: for systems that ask one, a script that does as it is told. */
-const models: Readonly<Record<BaselineName, (() => TextGenerator) | undefined>> = {
-  "rag-turns": undefined,
-  "rag-observations": undefined,
+/** What a system needs in the suite beside its turns. */
+interface Subject {
+  /** For systems that ask one: a script that does as it is told. */
+  readonly createModel?: () => TextGenerator;
+  readonly keepsNothing?: boolean;
+  /** Where more is needed than the usual 2,048. */
+  readonly contextTokens?: number;
+}
+
+const windows: Subject = { contextTokens: 32_768 };
+
+const subjects: Readonly<Record<BaselineName, Subject>> = {
+  "no-memory": { keepsNothing: true },
+  "full-context": {},
+  "rag-turns": {},
+  "rag-observations": {},
+  "rag-sessions": {},
+  "rag-windows-128-k1": windows,
+  "rag-windows-128-k2": windows,
+  "rag-windows-256-k1": windows,
+  "rag-windows-256-k2": windows,
+  "rag-windows-512-k1": windows,
+  "rag-windows-512-k2": windows,
+  "rag-windows-1024-k1": windows,
+  "rag-windows-1024-k2": windows,
+  "rag-windows-2048-k1": windows,
+  "rag-windows-2048-k2": windows,
+  "rag-windows-4096-k1": windows,
+  "rag-windows-4096-k2": windows,
+  "rag-windows-8192-k1": windows,
+  "rag-windows-8192-k2": windows,
+  mem0: { createModel: createObedientMem0Model },
 };
 
-for (const [key, createModel] of Object.entries(models)) {
+for (const [key, { createModel, keepsNothing, contextTokens }] of Object.entries(subjects)) {
   const name = baselineNamed(key);
-  const create = (maxItems: number): MemorySystem =>
-    createBaseline(name, systemOptionsFor({ count: maxItems, generator: createModel?.() }));
-  describeMemorySystem(name, ({ maxItems }) => create(maxItems));
+  const create = ({ maxItems, generator }: ContractOptions): MemorySystem =>
+    createBaseline(name, systemOptionsFor({ count: maxItems, generator, contextTokens }));
+  describeMemorySystem(name, create, { createModel, keepsNothing });
 
   it(`${name} is in the registry under its own name`, () => {
-    expect(create(2).name).toBe(name);
+    expect(create({ maxItems: 2 }).name).toBe(name);
   });
 }
 

@@ -10,7 +10,13 @@ export type AskedQuestion = Pick<Question, "id" | "text" | "dateText">;
 export type OpenedConversation = Pick<Conversation, "id" | "participants">;
 
 /** What a memory system is told of the session that a turn belongs to. */
-export type ToldSession = Pick<Session, "id" | "dateText" | "dateTime">;
+export interface ToldSession extends Pick<Session, "id" | "dateText" | "dateTime"> {
+  /**
+   * There with the session's last turn and with no other: what waited for the end can be done now. `summary` is the data
+   * set's own of the whole session, where it has one; told any earlier, it would tell what is yet to be said.
+   */
+  readonly ended?: Pick<Session, "summary">;
+}
 
 /** A piece of context for the answer prompt, with the turns it stems from for recall metrics. */
 export interface ContextItem {

@@ -35,7 +35,7 @@ describe("namePolicies", () => {
     ["retriever", "tf-idf", 'There is no retriever "tf-idf". Known: '],
     ["training.1.reward", "f1", 'There is no metric "f1". Known: '],
     ["evaluation.metrics", '["squad-f1","bleu"]', 'There is no metric "bleu". Known: '],
-    ["evaluation.arms.0.memory.baseline", "mem0", 'There is no baseline "mem0". Known: rag-turns'],
+    ["evaluation.arms.0.memory.baseline", "zep", 'There is no baseline "zep". Known: no-memory'],
   ])("refuses %s=%s", (path, value, message) => {
     const experiment = resolveExperiment(tinyExperiment, [[path, value]]);
     expect(() => namePolicies(experiment)).toThrow(ConfigError);

@@ -30,6 +30,22 @@ describe("rag", () => {
     expect((await ask("turn", plain, []))[0]?.text).toBe("Mia: Look at him!");
   });
 
+  it("keeps a session's summary once the session has ended, with all its turns", async () => {
+    const system = createRagSystem({ unit: "session", retriever: createBm25Retriever(), count: 2 });
+    const opened = await system.open({ id: "c", participants: ["Mia", "Leo"] });
+    const summary = "Mia and Leo talked about a parrot.";
+    await opened.ingest(turn, session, facts);
+    await opened.ingest({ ...turn, id: "D1:2" }, session, []);
+    expect(await opened.stored()).toEqual([]);
+    await opened.ingest({ ...turn, id: "D1:3" }, { ...session, ended: { summary } }, []);
+    // Another session without a summary: nothing to keep.
+    await opened.ingest({ ...turn, id: "D2:1" }, { id: "s2", dateText: "4 May", ended: {} }, []);
+    expect(await opened.stored()).toEqual([
+      { text: summary, date: "3 May 2024", sourceTurnIds: ["D1:1", "D1:2", "D1:3"] },
+    ]);
+    expect(opened.counts().operations).toEqual({ store: 1 });
+  });
+
   it("keeps observations with all their turns", async () => {
     expect(await ask("observation", turn, facts)).toEqual([
       { text: "Mia has a parrot.", date: "3 May 2024", sourceTurnIds: ["D1:1", "D1:0"] },

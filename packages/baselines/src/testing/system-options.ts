@@ -30,7 +30,7 @@ export function systemOptionsFor(given: {
   readonly count?: number;
   readonly generator?: TextGenerator | undefined;
   readonly constrained?: boolean;
-  readonly contextTokens?: number;
+  readonly contextTokens?: number | undefined;
   readonly replyTokens?: number;
 }): SystemOptions {
   const { count = 8, constrained = false, contextTokens = 2048, replyTokens = 256 } = given;

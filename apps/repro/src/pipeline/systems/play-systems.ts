@@ -215,7 +215,7 @@ async function playLane(
           model.startStep(`turn ${turn.id}`, { mustReply: true });
           const facts = factsToldWith(turn.id, part, read);
           await timed("ingest", () =>
-            session.ingest(toldTurn(turn, read), toldSession(part, read), facts),
+            session.ingest(toldTurn(turn, read), toldSession(part, turn.id, read), facts),
           );
           countStep();
           await onTurn(session);

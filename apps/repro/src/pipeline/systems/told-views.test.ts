@@ -60,7 +60,7 @@ describe("what a system is told", () => {
     expect(Object.keys(asked)).toEqual(["id", "text", "dateText"]);
     expect(structuredClone(asked)).toEqual({ ...asked });
     expect(JSON.stringify(asked)).not.toMatch(/abs|Ana|D1:1/);
-    expect(toldSession(session, read)).toEqual({ id: "S1", dateText: "1 May 2024" });
+    expect(toldSession(session, "D1:1", read)).toEqual({ id: "S1", dateText: "1 May 2024" });
     expect(openedConversation(conversation, read)).toEqual({
       id: "small",
       participants: ["Ana", "Ben"],
@@ -79,12 +79,20 @@ describe("what a system is told", () => {
 
   it("throws where what is to come is read", () => {
     const read: ReadFields = new Set();
-    expect(readOf(toldSession(session, read), "turns")).toThrow("session.turns");
-    expect(readOf(toldSession(session, read), "summary")).toThrow("session.summary");
+    expect(readOf(toldSession(session, "D1:1", read), "turns")).toThrow("session.turns");
+    expect(readOf(toldSession(session, "D1:1", read), "summary")).toThrow("session.summary");
     expect(readOf(openedConversation(conversation, read), "sessions")).toThrow(
       "conversation.sessions",
     );
     expect([...read]).toEqual([]);
+  });
+
+  it("comes with the session's summary when the session has ended, and not before", () => {
+    const endedWith = (of: Session, turnId: string) => toldSession(of, turnId, new Set()).ended;
+    expect(endedWith(session, "D1:1")).toBeUndefined();
+    expect(endedWith(session, "D1:2")).toEqual({ summary: "They greet." });
+    const { summary: _, ...without } = session;
+    expect(endedWith(without, "D1:2")).toEqual({});
   });
 
   it("comes with the facts that begin in a turn, those without a turn with the last", () => {

@@ -71,9 +71,18 @@ export function openedConversation(
   return view("conversation", { id, participants }, hiddenOfConversation, read);
 }
 
-/** A session as a system sees it: what it is, never what is to come in it. */
-export function toldSession({ id, dateText, dateTime }: Session, read: ReadFields): ToldSession {
-  const told = { id, dateText, ...(dateTime === undefined ? {} : { dateTime }) };
+/** A session as a system sees it: what it is, never what is to come in it; its summary with its last turn. */
+export function toldSession(
+  { id, dateText, dateTime, summary, turns }: Session,
+  turnId: string,
+  read: ReadFields,
+): ToldSession {
+  const told = {
+    id,
+    dateText,
+    ...(dateTime === undefined ? {} : { dateTime }),
+    ...(turns.at(-1)?.id === turnId ? { ended: summary === undefined ? {} : { summary } } : {}),
+  };
   return view("session", told, hiddenOfSession, read);
 }
 
