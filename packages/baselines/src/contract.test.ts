@@ -1,6 +1,8 @@
 import { addEverythingManager, createBm25Retriever, createMemoryR1System } from "@memory-r1/core";
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
+import { createCooperativeLangMemModel } from "./langmem/__fixtures__/cooperative-model.ts";
+import { createCooperativeMemGptModel } from "./memgpt/__fixtures__/cooperative-model.ts";
 import { type BaselineName, baselines, createBaseline } from "./registry.ts";
 import { type ContractOptions, describeMemorySystem } from "./testing/memory-system-contract.ts";
 import { systemOptionsFor } from "./testing/system-options.ts";
@@ -9,6 +11,9 @@ import { systemOptionsFor } from "./testing/system-options.ts";
 const models: Readonly<Record<BaselineName, (() => TextGenerator) | undefined>> = {
   "rag-turns": undefined,
   "rag-observations": undefined,
+  "memgpt-2023": createCooperativeMemGptModel,
+  "memgpt-2024": createCooperativeMemGptModel,
+  langmem: createCooperativeLangMemModel,
 };
 
 for (const [key, createModel] of Object.entries(models)) {

@@ -1,4 +1,7 @@
 import type { MemorySystem } from "@memory-r1/spec";
+import { createLangMemSystem } from "./langmem/langmem-system.ts";
+import { createMemGptSystem } from "./memgpt/memgpt-system.ts";
+import { policy2023, policy2024 } from "./memgpt/queue-policy.ts";
 import { createRagSystem } from "./rag/rag-system.ts";
 import type { SystemOptions } from "./system-options.ts";
 
@@ -6,6 +9,9 @@ import type { SystemOptions } from "./system-options.ts";
 export const baselines = {
   "rag-turns": (options) => createRagSystem({ ...options, unit: "turn" }),
   "rag-observations": (options) => createRagSystem({ ...options, unit: "observation" }),
+  "memgpt-2023": (options) => createMemGptSystem({ ...options, policy: policy2023 }),
+  "memgpt-2024": (options) => createMemGptSystem({ ...options, policy: policy2024 }),
+  langmem: createLangMemSystem,
 } as const satisfies Readonly<Record<string, (options: SystemOptions) => MemorySystem>>;
 
 export type BaselineName = keyof typeof baselines;
