@@ -1,3 +1,4 @@
+import { parseJson } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import {
@@ -38,7 +39,7 @@ describe("tool calls", () => {
   it("holds a reply to one of the functions, keys in order and texts of limited length", () => {
     const { type, value } = toolCallConstraint([note], 100);
     expect(type).toBe("json_schema");
-    expect(JSON.parse(value)).toEqual({
+    expect(parseJson(value, z.unknown(), "the constraint")).toEqual({
       anyOf: [
         {
           type: "object",
