@@ -21,20 +21,6 @@ import { blockText } from "./core-memory.ts";
 import { createMessage, createReply, type Moment, toChatMessage } from "./messages.ts";
 import type { QueuePolicy } from "./queue-policy.ts";
 
-/**
- * What happened beside the functions that were called, by the name under which it is counted. `unparsable` and `rejected`
- * are those of SystemCounts.
- */
-export type AgentEvent =
-  | "unparsable"
-  | "rejected"
-  | "missing_heartbeat_flag"
-  | "empty_search"
-  | "chain_cut_off"
-  | "memory_pressure_warning"
-  | "recursive_summary"
-  | "message_shortened";
-
 /** An answer to one message: every step until the model asked for no further one. */
 export interface Chain {
   readonly replies: readonly string[];
@@ -54,6 +40,7 @@ export interface Occasion {
   readonly moment: Moment;
   /** For the errors of model calls: `memgpt-2024, turn D1:3`. */
   readonly purpose: string;
+  /** Told of each function that was called, by its name, and of each other thing that happened. */
   readonly count: (what: string) => void;
 }
 

@@ -350,7 +350,8 @@ describe("memgpt, when the model does not do as it is told", () => {
     await session.ingest(kiwi, may, []);
     expect(model.requests).toHaveLength(requests);
     expect(session.counts()).toMatchObject({ unparsable, rejected });
-    if (requests === 2) expect(newsIn(model, 1).at(-1)).toBe(failedHeartbeat("3 May 2024"));
+    const wokenBy = model.requests.slice(1).map((__, index) => newsIn(model, index + 1).at(-1));
+    expect(wokenBy).toEqual(requests === 2 ? [failedHeartbeat("3 May 2024")] : []);
     expect(await session.stored()).toEqual([
       { text: "Mia: I adopted a parrot called Kiwi.", date: "3 May 2024", sourceTurnIds: ["D1:1"] },
     ]);

@@ -135,7 +135,7 @@ function jsonSchemaOf(parameters: z.ZodObject, maxCharacters?: number): JsonSche
 
 function typeName({ enum: values, type, anyOf }: JsonSchema): string {
   if (values !== undefined) return values.map((value) => JSON.stringify(value)).join(" or ");
-  const names = type === undefined ? (anyOf ?? []).map(typeName) : [type].flat();
+  const names = [type ?? (anyOf ?? []).map((option) => option.type ?? "any")].flat(2);
   const known = names.filter((name) => name !== "null").join(" or ");
   return names.includes("null") ? `${known}, optional` : known;
 }
