@@ -1,6 +1,9 @@
 export * from "./full-context/full-context-system.ts";
 export * from "./mem0/mem0-system.ts";
 export * from "./no-memory/no-memory-system.ts";
+export * from "./langmem/langmem-system.ts";
+export * from "./memgpt/memgpt-system.ts";
+export { policy2023, policy2024, type QueuePolicy } from "./memgpt/queue-policy.ts";
 export * from "./rag/rag-system.ts";
 export * from "./rag/rag-windows-system.ts";
 export * from "./registry.ts";

@@ -2,6 +2,9 @@ import type { MemorySystem } from "@memory-r1/spec";
 import { createFullContextSystem } from "./full-context/full-context-system.ts";
 import { createMem0System } from "./mem0/mem0-system.ts";
 import { createNoMemorySystem } from "./no-memory/no-memory-system.ts";
+import { createLangMemSystem } from "./langmem/langmem-system.ts";
+import { createMemGptSystem } from "./memgpt/memgpt-system.ts";
+import { policy2023, policy2024 } from "./memgpt/queue-policy.ts";
 import { createRagSystem } from "./rag/rag-system.ts";
 import { createRagWindowsSystem, type windowSizes } from "./rag/rag-windows-system.ts";
 import type { SystemOptions } from "./system-options.ts";
@@ -28,6 +31,9 @@ export const baselines = {
   "rag-windows-8192-k1": ragWindows(8192, 1),
   "rag-windows-8192-k2": ragWindows(8192, 2),
   mem0: createMem0System,
+  "memgpt-2023": (options) => createMemGptSystem({ ...options, policy: policy2023 }),
+  "memgpt-2024": (options) => createMemGptSystem({ ...options, policy: policy2024 }),
+  langmem: createLangMemSystem,
 } as const satisfies Readonly<Record<string, (options: SystemOptions) => MemorySystem>>;
 
 export type BaselineName = keyof typeof baselines;
