@@ -2,6 +2,8 @@ import { addEverythingManager, createBm25Retriever, createMemoryR1System } from 
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
 import { createObedientMem0Model } from "./mem0/__fixtures__/obedient-model.ts";
+import { createObedientAMemModel } from "./a-mem/__fixtures__/obedient-model.ts";
+import { createObedientMemoryOsModel } from "./memory-os/__fixtures__/obedient-model.ts";
 import { type BaselineName, baselines, createBaseline } from "./registry.ts";
 import { type ContractOptions, describeMemorySystem } from "./testing/memory-system-contract.ts";
 import { systemOptionsFor } from "./testing/system-options.ts";
@@ -38,6 +40,8 @@ const subjects: Readonly<Record<BaselineName, Subject>> = {
   "rag-windows-8192-k1": windows,
   "rag-windows-8192-k2": windows,
   mem0: { createModel: createObedientMem0Model },
+  "a-mem": { createModel: createObedientAMemModel },
+  "memory-os": { createModel: createObedientMemoryOsModel },
 };
 
 for (const [key, { createModel, keepsNothing, contextTokens }] of Object.entries(subjects)) {

@@ -1,6 +1,8 @@
 export * from "./full-context/full-context-system.ts";
 export * from "./mem0/mem0-system.ts";
 export * from "./no-memory/no-memory-system.ts";
+export { type AMemOptions, createAMemSystem } from "./a-mem/a-mem-system.ts";
+export { createMemoryOsSystem, type MemoryOsOptions } from "./memory-os/memory-os-system.ts";
 export * from "./rag/rag-system.ts";
 export * from "./rag/rag-windows-system.ts";
 export * from "./registry.ts";

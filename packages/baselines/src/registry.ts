@@ -2,6 +2,8 @@ import type { MemorySystem } from "@memory-r1/spec";
 import { createFullContextSystem } from "./full-context/full-context-system.ts";
 import { createMem0System } from "./mem0/mem0-system.ts";
 import { createNoMemorySystem } from "./no-memory/no-memory-system.ts";
+import { createAMemSystem } from "./a-mem/a-mem-system.ts";
+import { createMemoryOsSystem } from "./memory-os/memory-os-system.ts";
 import { createRagSystem } from "./rag/rag-system.ts";
 import { createRagWindowsSystem, type windowSizes } from "./rag/rag-windows-system.ts";
 import type { SystemOptions } from "./system-options.ts";
@@ -28,6 +30,8 @@ export const baselines = {
   "rag-windows-8192-k1": ragWindows(8192, 1),
   "rag-windows-8192-k2": ragWindows(8192, 2),
   mem0: createMem0System,
+  "a-mem": createAMemSystem,
+  "memory-os": createMemoryOsSystem,
 } as const satisfies Readonly<Record<string, (options: SystemOptions) => MemorySystem>>;
 
 export type BaselineName = keyof typeof baselines;
