@@ -51,9 +51,9 @@ describe("memory-os, step by step", () => {
       sourceTurnIds: ["D1:1", "D1:2"],
     };
     expect(await session.stored()).toEqual([first, second, last, summary]);
-    expect(await session.context({ id: "q", text: "Who has a parrot, green?" })).toEqual([
-      first,
+    expect(await session.context({ id: "q", text: "What does a green parrot eat?" })).toEqual([
       second,
+      first,
       last,
     ]);
     expect(session.counts()).toEqual({
