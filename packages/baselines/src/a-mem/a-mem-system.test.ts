@@ -99,7 +99,9 @@ describe("a-mem, step by step", () => {
     const model = listedReplies(parrotNote);
     const options = systemOptionsFor({ generator: model, constrained: true });
     await (await createAMemSystem(options).open(opened)).ingest(parrot, may, []);
-    expect(model.requests[0]?.constraint?.value).toContain('"required":["keywords","context","tags"]');
+    expect(model.requests[0]?.constraint?.value).toContain(
+      '"required":["keywords","context","tags"]',
+    );
   });
 });
 

@@ -25,7 +25,9 @@ export const knowledgeSchema = z.object({
 const word = lineSchema(maxWordCharacters);
 const sentence = lineSchema(maxSentenceCharacters);
 
-export const continuityConstraint: Constraint = objectConstraint({ continuous: { type: "boolean" } });
+export const continuityConstraint: Constraint = objectConstraint({
+  continuous: { type: "boolean" },
+});
 export const overviewConstraint: Constraint = objectConstraint({ overview: sentence });
 export const themesConstraint: Constraint = objectConstraint({
   summaries: listSchema(

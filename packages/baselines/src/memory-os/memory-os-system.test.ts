@@ -154,7 +154,9 @@ describe("mid-term memory", () => {
     memory.insert(page("5"), theme("both", equal, equal), undefined);
     expect(memory.segments[0]?.pages.size).toBe(2);
     // east: 0.6, which is enough. Then far: 0 + (1/1 + 1/1) / 2 = 1.
-    expect(memory.insert(page("6"), theme("x", 0.6, -0.8, ["a", "b"]), undefined).joined).toBe(true);
+    expect(memory.insert(page("6"), theme("x", 0.6, -0.8, ["a", "b"]), undefined).joined).toBe(
+      true,
+    );
     expect(memory.insert(page("7"), theme("y", 0, -1, ["a"]), undefined).joined).toBe(true);
   });
 

@@ -40,7 +40,9 @@ export interface MidTermMemory {
    */
   insert(page: Page, theme: Theme, now: string | undefined): InsertResult;
   /** The hottest segment, of equals the oldest; undefined where there is none. */
-  hottest(now: string | undefined): { readonly segment: Segment; readonly heat: number } | undefined;
+  hottest(
+    now: string | undefined,
+  ): { readonly segment: Segment; readonly heat: number } | undefined;
 }
 
 export interface InsertResult {

@@ -69,7 +69,10 @@ export function countThatFits(
 ): number {
   const room = options.contextTokens - options.replyTokens;
   for (let shown = count; shown > 1; shown--) {
-    const tokens = render(shown).reduce((sum, { content }) => sum + options.countTokens(content), 0);
+    const tokens = render(shown).reduce(
+      (sum, { content }) => sum + options.countTokens(content),
+      0,
+    );
     if (tokens <= room) return shown;
   }
   return Math.min(count, 1);

@@ -25,7 +25,8 @@ function replyTo(prompt: string): object {
   if (next !== undefined) return { overview: next };
   const page = /^Date: .*\nConversation:\n([^]*)$/.exec(prompt)?.[1];
   if (page !== undefined) return { summaries: themesOf(page) };
-  const [, person = "", said = ""] = /^Person: (.*)\n[^]*?Conversation:\n([^]*)$/.exec(prompt) ?? [];
+  const [, person = "", said = ""] =
+    /^Person: (.*)\n[^]*?Conversation:\n([^]*)$/.exec(prompt) ?? [];
   if (prompt.includes("\nProfile so far:")) return { profile: `${person} takes part in the talk.` };
   const lines = said.split("\n").filter((line) => line.includes(": "));
   return {
