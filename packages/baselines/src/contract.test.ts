@@ -4,6 +4,8 @@ import { expect, it } from "vitest";
 import { createObedientMem0Model } from "./mem0/__fixtures__/obedient-model.ts";
 import { createCooperativeLangMemModel } from "./langmem/__fixtures__/cooperative-model.ts";
 import { createCooperativeMemGptModel } from "./memgpt/__fixtures__/cooperative-model.ts";
+import { createObedientAMemModel } from "./a-mem/__fixtures__/obedient-model.ts";
+import { createObedientMemoryOsModel } from "./memory-os/__fixtures__/obedient-model.ts";
 import { type BaselineName, baselines, createBaseline } from "./registry.ts";
 import { type ContractOptions, describeMemorySystem } from "./testing/memory-system-contract.ts";
 import { systemOptionsFor } from "./testing/system-options.ts";
@@ -43,6 +45,8 @@ const subjects: Readonly<Record<BaselineName, Subject>> = {
   "memgpt-2023": { createModel: createCooperativeMemGptModel },
   "memgpt-2024": { createModel: createCooperativeMemGptModel },
   langmem: { createModel: createCooperativeLangMemModel },
+  "a-mem": { createModel: createObedientAMemModel },
+  "memory-os": { createModel: createObedientMemoryOsModel },
 };
 
 for (const [key, { createModel, keepsNothing, contextTokens }] of Object.entries(subjects)) {

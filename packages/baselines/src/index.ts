@@ -4,6 +4,8 @@ export * from "./no-memory/no-memory-system.ts";
 export * from "./langmem/langmem-system.ts";
 export * from "./memgpt/memgpt-system.ts";
 export { policy2023, policy2024, type QueuePolicy } from "./memgpt/queue-policy.ts";
+export { type AMemOptions, createAMemSystem } from "./a-mem/a-mem-system.ts";
+export { createMemoryOsSystem, type MemoryOsOptions } from "./memory-os/memory-os-system.ts";
 export * from "./rag/rag-system.ts";
 export * from "./rag/rag-windows-system.ts";
 export * from "./registry.ts";

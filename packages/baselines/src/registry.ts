@@ -5,6 +5,8 @@ import { createNoMemorySystem } from "./no-memory/no-memory-system.ts";
 import { createLangMemSystem } from "./langmem/langmem-system.ts";
 import { createMemGptSystem } from "./memgpt/memgpt-system.ts";
 import { policy2023, policy2024 } from "./memgpt/queue-policy.ts";
+import { createAMemSystem } from "./a-mem/a-mem-system.ts";
+import { createMemoryOsSystem } from "./memory-os/memory-os-system.ts";
 import { createRagSystem } from "./rag/rag-system.ts";
 import { createRagWindowsSystem, type windowSizes } from "./rag/rag-windows-system.ts";
 import type { SystemOptions } from "./system-options.ts";
@@ -34,6 +36,8 @@ export const baselines = {
   "memgpt-2023": (options) => createMemGptSystem({ ...options, policy: policy2023 }),
   "memgpt-2024": (options) => createMemGptSystem({ ...options, policy: policy2024 }),
   langmem: createLangMemSystem,
+  "a-mem": createAMemSystem,
+  "memory-os": createMemoryOsSystem,
 } as const satisfies Readonly<Record<string, (options: SystemOptions) => MemorySystem>>;
 
 export type BaselineName = keyof typeof baselines;

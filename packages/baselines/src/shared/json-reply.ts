@@ -1,0 +1,79 @@
+import { type ChatMessage, type Constraint, HarnessError, parseJson } from "@memory-r1/spec";
+import type { z } from "zod";
+import type { SystemOptions } from "../system-options.ts";
+import { askModel } from "./ask-model.ts";
+
+/** A reply that was read, or the words of one that could not be. */
+export type JsonReply<T> =
+  | { readonly status: "parsed"; readonly value: T }
+  | { readonly status: "unparsable"; readonly text: string };
+
+/**
+ * Asks for one JSON object and reads the reply. Words around the object, such as a code fence, are passed over.
+ * @throws ModelCallError where there is no reply
+ */
+export async function askForJson<T>(
+  options: Pick<SystemOptions, "generator" | "replyTokens" | "constrained" | "seed">,
+  question: {
+    readonly messages: readonly ChatMessage[];
+    readonly purpose: string;
+    readonly schema: z.ZodType<T>;
+    readonly constraint: Constraint;
+  },
+): Promise<JsonReply<T>> {
+  const { text } = await askModel(options, question);
+  const [start, end] = [text.indexOf("{"), text.lastIndexOf("}")];
+  if (start < 0 || end < start) return { status: "unparsable", text };
+  try {
+    const value = parseJson(text.slice(start, end + 1), question.schema, "the reply");
+    return { status: "parsed", value };
+  } catch (error) {
+    if (!HarnessError.isInstance(error)) throw error;
+    return { status: "unparsable", text };
+  }
+}
+
+/** A grammar of an object with these fields, all of them there and in this order. */
+export function objectConstraint(properties: Readonly<Record<string, object>>): Constraint {
+  return { type: "json_schema", value: JSON.stringify(objectSchema(properties)) };
+}
+
+/** The JSON schema of an object with these fields and no others. */
+export function objectSchema(properties: Readonly<Record<string, object>>): object {
+  return {
+    type: "object",
+    properties,
+    required: Object.keys(properties),
+    additionalProperties: false,
+  };
+}
+
+/** The JSON schema of one line of text that begins with a visible character. */
+export function lineSchema(maxCharacters: number): object {
+  return { type: "string", pattern: `^\\S.{0,${maxCharacters - 1}}$` };
+}
+
+/** The JSON schema of a list. */
+export function listSchema(items: object, maxItems: number): object {
+  return { type: "array", items, maxItems };
+}
+
+/**
+ * The most of `count` items, and at least one of them, whose prompt leaves room for the reply.
+ * @param render the prompt with the first `shown` items
+ */
+export function countThatFits(
+  options: Pick<SystemOptions, "countTokens" | "contextTokens" | "replyTokens">,
+  count: number,
+  render: (shown: number) => readonly ChatMessage[],
+): number {
+  const room = options.contextTokens - options.replyTokens;
+  for (let shown = count; shown > 1; shown--) {
+    const tokens = render(shown).reduce(
+      (sum, { content }) => sum + options.countTokens(content),
+      0,
+    );
+    if (tokens <= room) return shown;
+  }
+  return Math.min(count, 1);
+}
