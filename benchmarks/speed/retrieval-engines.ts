@@ -89,7 +89,8 @@ function buildUsearch(
   threads: number,
 ) {
   const search: Search = (number) => {
-    const query = vectorAt(queries, number, dimensions);
+    // A copy: usearch reads a view from the start of its buffer.
+    const query = vectorAt(queries, number, dimensions).slice();
     const { keys } = exactSearch(memories, query, dimensions, count, MetricKind.IP, threads);
     return Promise.resolve(Array.from(keys, Number));
   };

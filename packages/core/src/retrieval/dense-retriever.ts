@@ -31,7 +31,7 @@ export function createDenseRetriever(embeddingModel: EmbeddingModel): MatchingRe
 
   const embed = async (numbers: readonly number[]): Promise<void> => {
     try {
-      const vectors = await embeddingModel.embed(numbers.map(texts.textOf));
+      const vectors = await embeddingModel.embed(numbers.map((number) => texts.textOf(number)));
       for (const [index, number] of numbers.entries()) {
         keep(number, requireVector(vectors[index], embeddingModel.description));
       }
@@ -43,15 +43,22 @@ export function createDenseRetriever(embeddingModel: EmbeddingModel): MatchingRe
 
   /** Calls that overlap in time share one embedding, too. */
   const embedMissing = async (queryNumber: number, numbers: Int32Array): Promise<void> => {
-    for (; seen < texts.size(); seen++) missing.add(seen);
-    if (missing.size === 0) return;
-    const wanted = [...new Set([queryNumber, ...numbers])].filter((number) => missing.has(number));
-    const batch = wanted.filter((number) => !pending.has(number));
+    // What has no number before a call is of that call: the items need not be asked, as a rule.
+    const wanted = new Set<number>();
+    for (; seen < texts.size(); seen++) {
+      missing.add(seen);
+      wanted.add(seen);
+    }
+    if (missing.size > wanted.size) {
+      if (missing.has(queryNumber)) wanted.add(queryNumber);
+      for (const number of numbers) if (missing.has(number)) wanted.add(number);
+    }
+    const batch = [...wanted].filter((number) => !pending.has(number));
     if (batch.length > 0) {
       const embedding = embed(batch);
       for (const number of batch) pending.set(number, embedding);
     }
-    await Promise.all(new Set(wanted.map((number) => pending.get(number))));
+    await Promise.all([...new Set([...wanted].flatMap((number) => pending.get(number) ?? []))]);
   };
 
   return createMatchingRetriever("dense", async (query, items, count) => {

@@ -76,8 +76,7 @@ export function createQuantisedScan(dimensions: number): QuantisedScan | undefin
     if (cause instanceof RangeError) return undefined;
     throw cause;
   }
-  const { scan } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } })
-    .exports;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
 
   const makeRoom = (lastByte: number): void => {
     const missing = Math.ceil((lastByte - memory.buffer.byteLength) / pageBytes);
@@ -96,7 +95,14 @@ export function createQuantisedScan(dimensions: number): QuantisedScan | undefin
     },
     sums: (numbers) => {
       new Int32Array(memory.buffer, numbersAddress, blockSize).set(numbers);
-      scan(queryAddress, numbersAddress, numbers.length, rowsAddress, rowBytes, resultsAddress);
+      exports.scan(
+        queryAddress,
+        numbersAddress,
+        numbers.length,
+        rowsAddress,
+        rowBytes,
+        resultsAddress,
+      );
       return new Int32Array(memory.buffer, resultsAddress, numbers.length);
     },
   };

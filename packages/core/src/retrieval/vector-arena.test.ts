@@ -52,7 +52,7 @@ const sets: Readonly<Record<string, readonly Float32Array[]>> = {
   "exact ties": vectorsOf((_, number) => base.map((value) => value * (1 + (number % 3)))),
   "all equal": vectorsOf(() => base),
   zeros: vectorsOf((random, number) =>
-    number % 2 === 0 ? uniform(random, 9) : new Array<number>(9).fill(0),
+    number % 2 === 0 ? uniform(random, 9) : Array.from({ length: 9 }, () => 0),
   ),
   "one value that hides the others": vectorsOf((random) => [1000, ...uniform(random, 20)]),
   "very small": vectorsOf((random) => uniform(random, 20).map((value) => value * 1e-44)),
