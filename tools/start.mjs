@@ -36,6 +36,11 @@ const programs = {
     module: "benchmarks/dist/speed/run-metrics.js",
     toleratesTypeErrors: false,
   },
+  "bench-speed-retrieval": {
+    project: "benchmarks",
+    module: "benchmarks/dist/speed/run-retrieval.js",
+    toleratesTypeErrors: false,
+  },
   "bench-metrics-differential": {
     project: "benchmarks",
     module: "benchmarks/dist/metrics-differential/run.js",

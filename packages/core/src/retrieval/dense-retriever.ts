@@ -1,56 +1,78 @@
 import { type EmbeddingModel, ModelCallError } from "@memory-r1/spec";
-import { type Retriever, topByScore } from "./retriever.ts";
+import { type MatchingRetriever, createMatchingRetriever } from "./retriever.ts";
+import { createTextNumbers } from "./text-numbers.ts";
+import { createVectorArena } from "./vector-arena.ts";
 
 /**
- * Ranks by cosine similarity of embeddings. A text is embedded once for the retriever's life, so banks that share
- * entries (forks, rollouts of one group) cost no embedding again; the texts of one call are embedded as one batch.
+ * Ranks by cosine similarity of embeddings, exactly: dot products in float64 over every item, or over every item that
+ * can be among the best. A text is embedded once for the retriever's life, so banks that share entries (forks, rollouts
+ * of one group) cost no embedding again; the texts of one call are embedded as one batch.
  */
-export function createDenseRetriever(embeddingModel: EmbeddingModel): Retriever {
-  const embed = cachedEmbedding(embeddingModel);
-  return {
-    name: "dense",
-    rank: async (query, items, count) => {
-      if (items.length === 0 || count <= 0) return [];
-      const [queryVector, ...vectors] = await embed([query, ...items.map((item) => item.text)]);
-      return topByScore(items, (_, position) => dotProduct(queryVector, vectors[position]), count);
-    },
-  };
-}
+export function createDenseRetriever(embeddingModel: EmbeddingModel): MatchingRetriever {
+  const texts = createTextNumbers();
+  const arena = createVectorArena();
+  /** Numbers without a vector yet: mostly none, so that a call need not ask about each of its items. */
+  const missing = new Set<number>();
+  const pending = new Map<number, Promise<void>>();
+  let seen = 0;
 
-/** Keeps promises, not vectors: calls that overlap in time share one embedding, too. */
-function cachedEmbedding(
-  model: EmbeddingModel,
-): (texts: readonly string[]) => Promise<readonly Float32Array[]> {
-  const known = new Map<string, Promise<Float32Array>>();
-  return (texts) => {
-    const missing = [...new Set(texts)].filter((text) => !known.has(text));
-    if (missing.length > 0) {
-      const batch = model.embed(missing);
-      missing.forEach((text, index) => {
-        const vector = batch.then((vectors) => requireVector(vectors[index], model.description));
-        // A failure is not remembered, so that the next call asks again; this call still sees it.
-        vector.catch(() => known.delete(text));
-        known.set(text, vector);
-      });
+  const keep = (number: number, vector: Float32Array): void => {
+    try {
+      arena.set(number, vector);
+      missing.delete(number);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new ModelCallError(
+        `${embeddingModel.description} returned ${cause.message}. Check that it is an embedding model, and the same as before.`,
+        { retryable: false, cause },
+      );
     }
-    return Promise.all(texts.map((text) => requireVector(known.get(text), model.description)));
   };
+
+  const embed = async (numbers: readonly number[]): Promise<void> => {
+    try {
+      const vectors = await embeddingModel.embed(numbers.map((number) => texts.textOf(number)));
+      for (const [index, number] of numbers.entries()) {
+        keep(number, requireVector(vectors[index], embeddingModel.description));
+      }
+    } finally {
+      // A failure is not remembered, so that the next call asks again; those who wait still see it.
+      for (const number of numbers) pending.delete(number);
+    }
+  };
+
+  /** Calls that overlap in time share one embedding, too. */
+  const embedMissing = async (queryNumber: number, numbers: Int32Array): Promise<void> => {
+    // What has no number before a call is of that call: the items need not be asked, as a rule.
+    const wanted = new Set<number>();
+    for (; seen < texts.size(); seen++) {
+      missing.add(seen);
+      wanted.add(seen);
+    }
+    if (missing.size > wanted.size) {
+      if (missing.has(queryNumber)) wanted.add(queryNumber);
+      for (const number of numbers) if (missing.has(number)) wanted.add(number);
+    }
+    const batch = [...wanted].filter((number) => !pending.has(number));
+    if (batch.length > 0) {
+      const embedding = embed(batch);
+      for (const number of batch) pending.set(number, embedding);
+    }
+    await Promise.all([...new Set([...wanted].flatMap((number) => pending.get(number) ?? []))]);
+  };
+
+  return createMatchingRetriever("dense", async (query, items, count) => {
+    const queryNumber = texts.numberOf(query);
+    const numbers = texts.numbersOf(items);
+    await embedMissing(queryNumber, numbers);
+    return arena.search(queryNumber, numbers, count);
+  });
 }
 
-function requireVector<Vector>(vector: Vector | undefined, model: string): Vector {
+function requireVector(vector: Float32Array | undefined, model: string): Float32Array {
   if (vector !== undefined) return vector;
   throw new ModelCallError(
     `${model} returned fewer vectors than texts. Check that the server is an embedding server.`,
     { retryable: false },
   );
-}
-
-/** The vectors have unit length (EmbeddingModel), so this is their cosine. */
-function dotProduct(left: Float32Array | undefined, right: Float32Array | undefined): number {
-  if (left === undefined || right === undefined) return Number.NEGATIVE_INFINITY;
-  let sum = 0;
-  for (let index = 0; index < left.length; index++) {
-    sum += (left[index] ?? 0) * (right[index] ?? 0);
-  }
-  return sum;
 }

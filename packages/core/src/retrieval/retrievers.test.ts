@@ -1,4 +1,9 @@
-import { ConfigError, type EmbeddingModel, type MemoryEntry } from "@memory-r1/spec";
+import {
+  ConfigError,
+  type EmbeddingModel,
+  type MemoryEntry,
+  ModelCallError,
+} from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { computeBm25Scores, createBm25Retriever } from "./bm25-retriever.ts";
 import { createDenseRetriever } from "./dense-retriever.ts";
@@ -25,30 +30,69 @@ function angleModel(): EmbeddingModel & { readonly calls: string[][] } {
 
 const item = (text: string): { readonly text: string } => ({ text });
 
-describe.each(["dense", "bm25"] as const satisfies readonly RetrieverName[])(
-  "%s retriever",
-  (name) => {
-    const retriever = createRetriever(name, { embeddingModel: angleModel() });
+const names = [
+  "dense",
+  "bm25",
+  "hybrid",
+  "dense-recency",
+] as const satisfies readonly RetrieverName[];
 
-    it("has its registry name", () => {
-      expect(retriever.name).toBe(name);
-    });
+describe.each(names)("%s retriever", (name) => {
+  const retriever = createRetriever(name, { embeddingModel: angleModel() });
 
-    it("returns the very items, at most count, ties in the order given", async () => {
-      const items = [item("tea 40"), item("tea 40"), item("tea 40")];
-      const ranked = await retriever.rank("tea 40", items, 2);
-      expect(ranked).toHaveLength(2);
-      expect(ranked[0]).toBe(items[0]);
-      expect(ranked[1]).toBe(items[1]);
-    });
+  it("has its registry name", () => {
+    expect(retriever.name).toBe(name);
+  });
 
-    it("takes no items, no count and no query words", async () => {
-      expect(await retriever.rank("tea", [], 3)).toEqual([]);
-      expect(await retriever.rank("tea", [item("tea")], 0)).toEqual([]);
-      expect(await retriever.rank("", [item("tea"), item("")], 5)).toHaveLength(2);
-    });
-  },
-);
+  it("returns the very items, at most count, ties in the order given", async () => {
+    const items = [item("tea 40"), item("tea 40"), item("tea 40")];
+    const ranked = await retriever.rank("tea 40", items, 2);
+    expect(ranked).toHaveLength(2);
+    expect(ranked[0]).toBe(items[0]);
+    expect(ranked[1]).toBe(items[1]);
+  });
+
+  it("takes no items, no count and no query words", async () => {
+    expect(await retriever.rank("tea", [], 3)).toEqual([]);
+    expect(await retriever.rank("tea", [item("tea")], 0)).toEqual([]);
+    expect(await retriever.rank("", [item("tea"), item("")], 5)).toHaveLength(2);
+    expect(await retriever.match("tea", [], 3)).toEqual([]);
+    expect(await retriever.match("tea", [item("tea")], 0)).toEqual([]);
+  });
+
+  it("puts what matches first, best first, and leaves nothing out of a full ranking", async () => {
+    const items = [item("coffee 170"), item("猫 Ärger 50"), item("tea 40"), item("tea leaf 90")];
+    const ranked = await retriever.rank("tea 40", items, 9);
+    expect(ranked[0]).toBe(items[2]);
+    expect(new Set(ranked)).toEqual(new Set(items));
+    const matches = await retriever.match("tea 40", items, 9);
+    expect(matches.map(({ position }) => items[position])).toEqual(ranked.slice(0, matches.length));
+    expect(matches.map(({ score }) => score)).toEqual(
+      matches.map(({ score }) => score).toSorted((left, right) => right - left),
+    );
+    expect((await retriever.rank("ärger 50", items, 1))[0]).toBe(items[1]);
+  });
+
+  it("sees an entry that came, changed or went since the last call, and a bank beside it", async () => {
+    const bank = [item("salt 10"), item("tea 40"), item("rice 80")];
+    const best = async (items: readonly { readonly text: string }[]) =>
+      (await retriever.rank("tea 40", items, 1))[0];
+    expect(await best(bank)).toBe(bank[1]);
+    const changed = bank.with(1, item("milk 120"));
+    bank.push(item("tea 40"));
+    expect(await best(changed)).not.toBe(bank[1]);
+    expect(await best(bank)).toBe(bank[1]);
+    bank.splice(1, 1);
+    expect(await best(bank)).toBe(bank[2]);
+  });
+
+  it("ranks 1,500 items as the same ranker does them in parts", async () => {
+    const items = Array.from({ length: 1500 }, (_, index) => item(`tea ${180 - (index % 150)}`));
+    // 40 degrees: index 140, 290, ...; ties in the order given.
+    const ranked = await retriever.rank("tea 40", items, 3);
+    expect(ranked.map((found) => items.indexOf(found))).toEqual([140, 290, 440]);
+  });
+});
 
 describe("dense retriever", () => {
   it("ranks by cosine", async () => {
@@ -84,6 +128,19 @@ describe("dense retriever", () => {
   it("says so when vectors are missing", async () => {
     const retriever = createDenseRetriever({ ...angleModel(), embed: () => Promise.resolve([]) });
     await expect(retriever.rank("q", [item("a")], 1)).rejects.toThrow("fewer vectors than texts");
+  });
+
+  it("says so when vectors are no numbers or of another length", async () => {
+    const giving = (...values: number[]): EmbeddingModel => ({
+      description: "broken",
+      embed: (texts) =>
+        Promise.resolve(texts.map((_, index) => Float32Array.from(index === 0 ? [1, 0] : values))),
+    });
+    const rank = (model: EmbeddingModel) => createDenseRetriever(model).rank("q", [item("a")], 1);
+    await expect(rank(giving(1, Number.NaN))).rejects.toThrow(ModelCallError);
+    await expect(rank(giving(1, 2, 3))).rejects.toThrow(
+      "broken returned a vector of 3 dimensions, where there should be 2",
+    );
   });
 });
 
@@ -122,7 +179,11 @@ describe("BM25", () => {
 describe("retriever registry", () => {
   it("asks for the embedding model that dense retrieval needs", () => {
     expect(() => createRetriever("dense")).toThrow(ConfigError);
-    expect(Object.keys(retrievers)).toEqual(["dense", "bm25"]);
+    expect(() => createRetriever("hybrid")).toThrow(
+      'The retriever "hybrid" needs an embedding model',
+    );
+    expect(() => createRetriever("dense-recency")).toThrow(ConfigError);
+    expect(Object.keys(retrievers)).toEqual(names);
   });
 });
 
@@ -154,6 +215,60 @@ describe("topMemories", () => {
     expect(await topMemories(retriever, "tea", [], { mode: "perParticipant", count: 30 })).toEqual(
       [],
     );
+  });
+
+  it("takes a name for a participant's whatever its case, width and blanks", async () => {
+    const spelled = [
+      entry("0", "Zoë", "tea one"),
+      entry("1", "ZOE\u0308 ", "tea two"),
+      entry("2", "Ｌｅｏ", "tea three"),
+      entry("3", "leo", "tea four"),
+    ];
+    const each = { mode: "perParticipant", count: 1 } as const;
+    const rank = async (participants?: readonly string[]) =>
+      ids(await topMemories(createBm25Retriever(), "tea", spelled, each, participants));
+    expect(await rank()).toEqual(["0", "2"]);
+    expect(await rank(["leo", "Zoë"])).toEqual(["2", "0"]);
+  });
+
+  it("keeps apart participants whose names differ by case only", async () => {
+    const twins = [entry("0", "Sam", "tea"), entry("1", "SAM", "tea"), entry("2", "sam", "tea")];
+    const best = await topMemories(
+      createBm25Retriever(),
+      "tea",
+      twins,
+      { mode: "perParticipant", count: 1 },
+      ["SAM", "Sam"],
+    );
+    // "sam" could be either: it competes with both, and loses the tie to the earlier entry only.
+    expect(ids(best)).toEqual(["1", "0"]);
+  });
+
+  it("lets memories about neither compete for every participant's places, once", async () => {
+    const mixed = [
+      entry("0", "Mia", "tea"),
+      entry("1", "Leo", "tea with a lot of milk"),
+      entry("2", "the dog", "tea tea"),
+      entry("3", "", "tea tea tea"),
+    ];
+    const rank = async (count: number) =>
+      ids(
+        await topMemories(createBm25Retriever(), "tea", mixed, { mode: "perParticipant", count }, [
+          "Mia",
+          "Leo",
+        ]),
+      );
+    expect(await rank(1)).toEqual(["3", "2"]);
+    expect((await rank(30)).toSorted()).toEqual(["0", "1", "2", "3"]);
+  });
+
+  it("is the best of the bank where nobody is named", async () => {
+    const nameless = [entry("0", "", "milk"), entry("1", " ", "tea")];
+    const best = await topMemories(createBm25Retriever(), "tea", nameless, {
+      mode: "perParticipant",
+      count: 1,
+    });
+    expect(ids(best)).toEqual(["1"]);
   });
 
   it("can be put back into bank order", async () => {

@@ -45,11 +45,14 @@ export interface MemoryR1SystemOptions {
 export function createMemoryR1System(options: MemoryR1SystemOptions): MemoryR1System {
   return {
     name: `memory-r1/${options.agent.name}`,
-    open: () => Promise.resolve(openSession(options)),
+    open: ({ participants }) => Promise.resolve(openSession(options, participants)),
   };
 }
 
-function openSession({ agent, retriever, selection }: MemoryR1SystemOptions): MemoryR1Session {
+function openSession(
+  { agent, retriever, selection }: MemoryR1SystemOptions,
+  participants: readonly string[],
+): MemoryR1Session {
   const bank = createMemoryBank();
   const operations: Record<MemoryOperationKind, number> = { ADD: 0, UPDATE: 0, DELETE: 0, NOOP: 0 };
   let facts = 0;
@@ -87,7 +90,9 @@ function openSession({ agent, retriever, selection }: MemoryR1SystemOptions): Me
       }
     },
     context: async (question) =>
-      (await topMemories(retriever, question.text, bank.entries(), selection)).map(toContextItem),
+      (await topMemories(retriever, question.text, bank.entries(), selection, participants)).map(
+        toContextItem,
+      ),
     stored: () => Promise.resolve(bank.entries().map(toContextItem)),
   };
 }
