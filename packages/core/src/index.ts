@@ -19,4 +19,5 @@ export * from "./retrieval/dense-retriever.ts";
 export * from "./retrieval/registry.ts";
 export * from "./retrieval/retriever.ts";
 export * from "./retrieval/top-memories.ts";
+export * from "./store/memory-store.ts";
 export * from "./system/memory-r1-system.ts";

@@ -74,6 +74,27 @@ export class MemoryOperationError extends HarnessError {
   }
 }
 
+/** Someone else wrote to the bank since it was read; nothing was applied. Read it again and decide again. */
+export class VersionConflictError extends HarnessError {
+  readonly expected: number;
+  readonly found: number;
+  constructor(bankId: string, expected: number, found: number) {
+    super(
+      "version_conflict",
+      `Bank "${bankId}" is at version ${found}, the operations were decided on version ${expected}. Read the bank again and decide again.`,
+    );
+    this.expected = expected;
+    this.found = found;
+  }
+}
+
+/** A store's database cannot be reached, is busy for too long, or refuses. What was not confirmed is not stored. */
+export class StoreError extends HarnessError {
+  constructor(message: string, cause?: unknown) {
+    super("store", message, cause);
+  }
+}
+
 /** A number that must be finite is not. */
 export class NonFiniteError extends HarnessError {
   constructor(name: string, step: number, value: number) {

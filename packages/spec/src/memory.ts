@@ -1,3 +1,9 @@
+/** A picture that a memory is about: its address, what it shows, or both. */
+export interface MemoryImage {
+  readonly url?: string;
+  readonly caption?: string;
+}
+
 /** One memory of a bank. Dates are the sessions' date texts. */
 export interface MemoryEntry {
   /** Small integer as text, unique in its bank and never used again after a DELETE. */
@@ -10,6 +16,8 @@ export interface MemoryEntry {
   readonly updatedAt: string;
   /** Earlier texts, oldest first. */
   readonly history: readonly string[];
+  /** Every picture of the operations that made the entry, kept through UPDATE merges; absent: none. */
+  readonly images?: readonly MemoryImage[];
 }
 
 /** What a Memory Manager can do with one new fact (paper, section 3; NOOP is the paper's NONE). */
@@ -28,6 +36,8 @@ export interface OperationSource {
   readonly participant: string;
   readonly sourceTurnIds: readonly string[];
   readonly date: string;
+  /** Pictures that were shared in the source turns; absent: none. */
+  readonly images?: readonly MemoryImage[];
 }
 
 /** One applied operation. Replaying a journal from an empty bank gives the same bank. */
