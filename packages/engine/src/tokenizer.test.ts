@@ -188,7 +188,7 @@ describe("ids and texts, computed here and by Python's transformers", () => {
       const plain = chats.flatMap((chat, at) =>
         chat.some(({ content }) => spelled.test(content)) ? [] : [at],
       );
-      expect(plain.length).toBeGreaterThan(300);
+      expect(plain.length).toBeGreaterThan(250);
       for (const at of plain) expect(answer?.plainChatIds[at]).toEqual(answer?.chatIds[at]);
       expect(sequences.map((ids) => tokenizer.decode(ids))).toEqual(answer?.decoded);
       expect(sequences.map((ids) => tokenizer.decode(ids, { skipSpecialTokens: true }))).toEqual(

@@ -59,7 +59,9 @@ const isTransientStatus = (status: number): boolean =>
   (status >= 500 && status !== 501) || transientStatuses.has(status);
 
 const hintOf = (status: number): string =>
-  status === 401 || status === 403 ? " (is the access token right, and may it use this model?)" : "";
+  status === 401 || status === 403
+    ? " (is the access token right, and may it use this model?)"
+    : "";
 
 /** The HTTP status of an error of @huggingface/inference, which its classes do not export in one place. */
 function statusOf(error: unknown): number | undefined {
@@ -97,11 +99,14 @@ function toModelCallError(what: string, error: unknown, timedOut: boolean): Mode
     return new ModelCallError(`${what}: no answer in time`, { retryable: true, cause: error });
   const status = statusOf(error);
   if (status !== undefined)
-    return new ModelCallError(`${what}: HTTP ${status}${hintOf(status)}: ${describe(error)}${bodyOf(error)}`, {
-      status,
-      retryable: isTransientStatus(status),
-      cause: error,
-    });
+    return new ModelCallError(
+      `${what}: HTTP ${status}${hintOf(status)}: ${describe(error)}${bodyOf(error)}`,
+      {
+        status,
+        retryable: isTransientStatus(status),
+        cause: error,
+      },
+    );
   // A TypeError is what fetch throws when there is no connection, a SyntaxError what half a JSON gives; everything else
   // is a refusal of the library itself.
   const retryable = error instanceof TypeError || error instanceof SyntaxError;

@@ -272,11 +272,11 @@ describe("streaming", () => {
     ]);
   });
 
-  const cut = chatCompletionEvents(["ha", "lf"], undefined);
+  const cut = chatCompletionEvents(["ha", "lf"], null);
   it.each<[string, Reaction]>([
     ["that ends without an end", { events: cut }],
-    ["whose connection breaks", { events: cut, then: "break" }],
-    ["that falls silent", { events: cut, then: "hang" }],
+    ["whose connection breaks", { events: cut, afterwards: "break" }],
+    ["that falls silent", { events: cut, afterwards: "hang" }],
     ["with half a JSON", { events: [...cut, '{"choices":[{"ind'] }],
     ["that was refused for the moment", tooMany({})],
   ])("begins a stream %s anew, under another attempt", async (_, reaction) => {

@@ -193,21 +193,24 @@ export function createInferenceGenerator(options: InferenceGeneratorOptions): In
     }
   }
 
+  /** Without the form that the request asks for. */
+  async function completeFreely(request: GenerateRequest): Promise<GenerateResult> {
+    const { result } = await ask(request, undefined);
+    if (result.status === "completed") unconstrained += 1;
+    return result;
+  }
+
   async function complete(request: GenerateRequest): Promise<GenerateResult> {
     const { constraint } = request;
     const responseFormat = constraint === undefined ? undefined : responseFormatOf(constraint);
     if (constraint === undefined) return (await ask(request, undefined)).result;
-    if (refusedConstraints.has(constraint.value)) {
-      unconstrained += 1;
-      return (await ask(request, undefined)).result;
-    }
+    if (refusedConstraints.has(constraint.value)) return completeFreely(request);
     const held = await ask(request, responseFormat);
     if (!refusalStatuses.has(held.failedWith)) return held.result;
-    const { result: free } = await ask(request, undefined);
-    // The same refusal without the form: it was not the form that was refused.
+    const free = await completeFreely(request);
+    // A refusal without the form as well: it was not the form that was refused.
     if (free.status === "failed") return held.result;
     refusedConstraints.add(constraint.value);
-    unconstrained += 1;
     options.logger?.warn(
       `${options.model} (${where}) does not take this response_format; its replies are not held to a form from here on`,
     );

@@ -21,7 +21,7 @@ export type Reaction =
       readonly headers?: Readonly<Record<string, string>>;
     }
   | { readonly status: number; readonly text: string; readonly contentType?: string }
-  | { readonly events: readonly string[]; readonly then?: "end" | "break" | "hang" }
+  | { readonly events: readonly string[]; readonly afterwards?: "end" | "break" | "hang" }
   | "break"
   | "hang";
 
@@ -43,8 +43,8 @@ function react(reaction: Reaction, response: ServerResponse): void {
     response.setHeader("content-type", "text/event-stream");
     for (const event of reaction.events) response.write(`data: ${event}\n\n`);
     // A break that leaves no time for what was written would be a break before it.
-    if (reaction.then === "break") response.write("", () => response.destroy());
-    else if (reaction.then !== "hang") response.end();
+    if (reaction.afterwards === "break") response.write("", () => response.destroy());
+    else if (reaction.afterwards !== "hang") response.end();
     return;
   }
   response.statusCode = reaction.status;
@@ -114,10 +114,10 @@ export function chatCompletion(text: string, finishReason = "stop"): Reaction {
   };
 }
 
-/** The same as server-sent events: each piece of the text in a chunk of its own, then the reason why it ended. */
+/** The same as server-sent events: each piece of the text in a chunk of its own, then why it ended; null: it did not. */
 export function chatCompletionEvents(
   pieces: readonly string[],
-  finishReason: string | undefined = "stop",
+  finishReason: string | null = "stop",
 ): readonly string[] {
   const chunk = (delta: object, reason: string | null): string =>
     JSON.stringify({
@@ -129,6 +129,6 @@ export function chatCompletionEvents(
     });
   return [
     ...pieces.map((content) => chunk({ role: "assistant", content }, null)),
-    ...(finishReason === undefined ? [] : [chunk({}, finishReason), "[DONE]"]),
+    ...(finishReason === null ? [] : [chunk({}, finishReason), "[DONE]"]),
   ];
 }

@@ -24,7 +24,8 @@ export function drawEntries(entries: readonly MemoryEntry[]): string {
 function headline({ operation, source, createdId }: JournalRecord): string {
   const target =
     operation.kind === "UPDATE" || operation.kind === "DELETE" ? operation.id : (createdId ?? "");
-  const turns = source.sourceTurnIds.length === 0 ? "" : `, turn ${source.sourceTurnIds.join(", ")}`;
+  const turns =
+    source.sourceTurnIds.length === 0 ? "" : `, turn ${source.sourceTurnIds.join(", ")}`;
   return `${operation.kind}${target === "" ? "" : ` ${target}`}  (${source.date}${turns})`;
 }
 
@@ -35,7 +36,9 @@ function drawBank(
 ): readonly string[] {
   const known = new Map(before.map((entry) => [entry.id, entry]));
   const left = new Set(after.map(({ id }) => id));
-  const removed = before.filter(({ id }) => !left.has(id)).map((entry) => `  - ${drawEntry(entry)}`);
+  const removed = before
+    .filter(({ id }) => !left.has(id))
+    .map((entry) => `  - ${drawEntry(entry)}`);
   const lines = after.map((entry) => {
     const changed = known.get(entry.id) !== entry && entry.id !== createdId;
     const sign = entry.id === createdId ? "+" : changed ? "~" : " ";

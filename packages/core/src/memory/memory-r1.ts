@@ -3,6 +3,7 @@ import {
   type ExtractedFact,
   type JournalRecord,
   type MemoryEntry,
+  type MemoryImage,
   ModelCallError,
   type OperationSource,
   type TextGenerator,
@@ -102,7 +103,7 @@ export interface MemoryR1 {
    * was ingested before, by any process, is known and left alone.
    * @throws ModelCallError where the model gave no reply: nothing is stored, and the turn can be ingested again.
    * @throws VersionConflictError where other writers came first more than `maxConflicts` times.
-   * @throws StoreError, ConfigError for a turn without an id or a text of its facts.
+   * @throws ConfigError for a turn without an id; StoreError.
    */
   ingest(turn: SaidTurn): Promise<IngestedTurn>;
   /** @throws ModelCallError where the model gave no reply. */
@@ -123,9 +124,7 @@ export function createMemoryR1(options: MemoryR1Options): MemoryR1 {
   const retriever = options.retriever ?? createBm25Retriever();
   const format = options.format ?? "mem0-json";
   const generators =
-    "manager" in options.model
-      ? options.model
-      : { manager: options.model, answer: options.model };
+    "manager" in options.model ? options.model : { manager: options.model, answer: options.model };
   const parts: Parts = {
     store: options.store,
     retriever,
@@ -253,8 +252,7 @@ function openMemory(parts: Parts, bankId: string, forBank: MemoryR1["forBank"]):
     const parsed = answerAgent.parse(reply);
     if (parsed.status === "unparsable")
       return { unparsable: parsed.reason, selected: [], shown, reply };
-    const selected =
-      parsed.selected === undefined ? shown : matchSelected(parsed.selected, shown);
+    const selected = parsed.selected === undefined ? shown : matchSelected(parsed.selected, shown);
     return { answer: parsed.answer, selected, shown, reply };
   }
 
@@ -275,6 +273,13 @@ function requireTurn(turn: SaidTurn): void {
     );
 }
 
+/** A caption without an address describes the turn's only picture. */
+function imagesOf({ imageUrls = [], imageCaption }: Turn): readonly MemoryImage[] {
+  const caption = imageCaption === undefined ? {} : { caption: imageCaption };
+  if (imageUrls.length === 0) return imageCaption === undefined ? [] : [caption];
+  return imageUrls.map((url) => ({ url, ...caption }));
+}
+
 interface DecidedTurn {
   /** The bank with the turn's operations applied; the one that was given is as it was. */
   readonly bank: MemoryBank;
@@ -288,12 +293,14 @@ interface DecidedTurn {
 async function decide(parts: Parts, before: MemoryBank, turn: SaidTurn): Promise<DecidedTurn> {
   const { manager } = parts;
   const bank = before.fork();
+  const images = imagesOf(turn);
   const facts = turn.facts ?? [{ text: turnText(turn), participant: turn.speaker }];
   const sourceOf = (participant: string): OperationSource => ({
     actor: manager.name,
     participant,
     sourceTurnIds: [turn.id],
     date: turn.date,
+    ...(images.length === 0 ? {} : { images }),
   });
   const rejected: AppliedOperations["rejected"][number][] = [];
   const unparsable: string[] = [];

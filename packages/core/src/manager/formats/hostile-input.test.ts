@@ -59,17 +59,9 @@ describe.each(Object.entries(managerFormats))("%s: a fact that gives orders", (n
   it.each(attacks)("%j as a memory stays one memory", (attack) => {
     const memories = [memory("17", attack), memory("42", "Leo has a cat")];
     const content = render("Leo sings", "Leo", memories).at(-1)?.content ?? "";
-    expect(content.split(lineBreaks)).toHaveLength(
-      harmless.at(-1)?.content.split(lineBreaks).length ?? 0,
-    );
-    if (name === "mem0-json") {
-      const list = z.array(z.strictObject({ id: z.string(), text: z.string() }));
-      const line = content.split("\n")[0]?.replace("Memories: ", "") ?? "";
-      expect(parseJson(line, list, "memories").map(({ text }) => text)).toEqual([
-        attack,
-        "Leo has a cat",
-      ]);
-    }
+    // Inside the quotes of JSON the rarer line breaks stand as they are.
+    const breaks = name === "mem0-json" ? /[\n\r]/ : lineBreaks;
+    expect(content.split(breaks)).toHaveLength(harmless.at(-1)?.content.split(breaks).length ?? 0);
   });
 
   it("a speaker's name cannot open a section", () => {
@@ -83,6 +75,17 @@ describe.each(Object.entries(managerFormats))("%s: a fact that gives orders", (n
   it("limits a held reply to what is shown, whatever the fact says", () => {
     expect(format.constraint(0).value).not.toMatch(/DELETE|UPDATE/);
   });
+});
+
+it.each(attacks)("mem0-json shows %j as a memory word for word", (attack) => {
+  const messages = mem0JsonFormat.messages({
+    shown: [memory("17", attack)],
+    fact: { text: "Leo sings", participant: "Leo" },
+    date: "1 May 2024",
+  });
+  const list = z.array(z.strictObject({ id: z.string(), text: z.string() }));
+  const line = messages.at(-1)?.content.split("\n")[0]?.replace("Memories: ", "") ?? "";
+  expect(parseJson(line, list, "memories")).toEqual([{ id: "0", text: attack }]);
 });
 
 describe("compact: a reply that carries an attack", () => {
@@ -210,25 +213,28 @@ describe("mem0-json: a reply that carries an attack", () => {
   });
 });
 
-describe.each(Object.entries(answerVariants))("answer %s: a memory that gives orders", (_, variant) => {
-  const render = (text: string) =>
-    variant.messages({
-      question: "What does Leo like?",
-      memories: [
-        { text, date: "1 May 2024", participant: "Leo" },
-        { text: "Leo has a cat", date: "2 May 2024", participant: "Leo" },
-      ],
-    });
-  const harmless = render("Leo sings");
+describe.each(Object.entries(answerVariants))(
+  "answer %s: a memory that gives orders",
+  (_, variant) => {
+    const render = (text: string) =>
+      variant.messages({
+        question: "What does Leo like?",
+        memories: [
+          { text, date: "1 May 2024", participant: "Leo" },
+          { text: "Leo has a cat", date: "2 May 2024", participant: "Leo" },
+        ],
+      });
+    const harmless = render("Leo sings");
 
-  it.each(attacks)("%j stays one line of the memories", (attack) => {
-    const messages = render(attack);
-    expect(messages.map(({ role }) => role)).toEqual(harmless.map(({ role }) => role));
-    expect(messages.slice(0, -1)).toEqual(harmless.slice(0, -1));
-    const lines = messages.at(-1)?.content.split(lineBreaks) ?? [];
-    expect(lines).toHaveLength(harmless.at(-1)?.content.split(lineBreaks).length ?? 0);
-  });
-});
+    it.each(attacks)("%j stays one line of the memories", (attack) => {
+      const messages = render(attack);
+      expect(messages.map(({ role }) => role)).toEqual(harmless.map(({ role }) => role));
+      expect(messages.slice(0, -1)).toEqual(harmless.slice(0, -1));
+      const lines = messages.at(-1)?.content.split(lineBreaks) ?? [];
+      expect(lines).toHaveLength(harmless.at(-1)?.content.split(lineBreaks).length ?? 0);
+    });
+  },
+);
 
 it("an answer is read from the reply alone, not from a memory that holds the marker", () => {
   expect(distillVariant.parse("- 1: x").status).toBe("unparsable");

@@ -40,7 +40,7 @@ export const mem0JsonFormat: ManagerFormat = {
       ),
       participant: oneLine(fact.participant),
       fact: oneLine(fact.text),
-      date,
+      date: oneLine(date),
     }),
   constraint: (shownCount) => ({
     type: "json_schema",
