@@ -1,7 +1,7 @@
 export * from "./answer/answer-agent.ts";
 export { answerVariants, type AnswerVariantName } from "./answer/variants/registry.ts";
 export * from "./bank/apply-operations.ts";
-export * from "./bank/journal.ts";
+export { parseJournal, replayJournal, serializeJournal } from "./bank/journal.ts";
 export * from "./bank/memory-bank.ts";
 export * from "./environments/answer-environment.ts";
 export * from "./environments/answering.ts";
@@ -21,5 +21,9 @@ export * from "./retrieval/dense-retriever.ts";
 export * from "./retrieval/registry.ts";
 export * from "./retrieval/retriever.ts";
 export * from "./retrieval/top-memories.ts";
+export * from "./store/bank-lines.ts";
+export * from "./store/change-bank.ts";
+export { createInMemoryStore } from "./store/in-memory-store.ts";
 export * from "./store/memory-store.ts";
+export * from "./store/replay-bank.ts";
 export * from "./system/memory-r1-system.ts";

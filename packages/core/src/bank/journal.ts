@@ -9,7 +9,11 @@ const operationSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("NOOP") }),
 ]);
 
-const journalRecordSchema: z.ZodType<JournalRecord> = z.strictObject({
+export const imagesSchema = z.array(
+  z.strictObject({ url: z.string().exactOptional(), caption: z.string().exactOptional() }),
+);
+
+export const journalRecordShape = {
   index: z.int().nonnegative(),
   operation: operationSchema,
   source: z.strictObject({
@@ -17,9 +21,12 @@ const journalRecordSchema: z.ZodType<JournalRecord> = z.strictObject({
     participant: z.string(),
     sourceTurnIds: z.array(z.string()),
     date: z.string(),
+    images: imagesSchema.exactOptional(),
   }),
   createdId: z.string().exactOptional(),
-});
+};
+
+const journalRecordSchema: z.ZodType<JournalRecord> = z.strictObject(journalRecordShape);
 
 /** One JSON object per line, each line ended. An empty journal is the empty text. */
 export function serializeJournal(journal: readonly JournalRecord[]): string {

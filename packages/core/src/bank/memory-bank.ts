@@ -1,6 +1,7 @@
 import {
   type JournalRecord,
   type MemoryEntry,
+  type MemoryImage,
   type MemoryOperation,
   MemoryOperationError,
   type OperationSource,
@@ -13,7 +14,7 @@ export interface MemoryBank {
   entries(): readonly MemoryEntry[];
   get(id: string): MemoryEntry | undefined;
   size(): number;
-  /** Every operation applied so far, NOOPs included, oldest first. */
+  /** Every operation applied so far, NOOPs included, oldest first; of a restored bank, those since it was restored. */
   journal(): readonly JournalRecord[];
   /**
    * Applies one operation as a whole and journals it. ADD makes the next id, UPDATE keeps the id and adds the source's
@@ -29,13 +30,31 @@ export interface MemoryBank {
 interface BankState {
   readonly entries: OrderedMap<string, MemoryEntry>;
   readonly journal: List<JournalRecord>;
+  /** Operations before the first of `journal`; 0 but in a restored bank. */
+  readonly earlierCount: number;
   /** Counts up through deletions, so that an id names one memory for ever. */
   readonly nextId: number;
 }
 
 /** An empty bank; its first entry gets the id "0". */
 export function createMemoryBank(): MemoryBank {
-  return bankFrom({ entries: OrderedMap(), journal: List(), nextId: 0 });
+  return restoreBank({ entries: [], version: 0, nextId: 0 });
+}
+
+/** A bank that goes on from `version` operations of which only the result is known. Ids and indexes go on, too. */
+export function restoreBank(snapshot: {
+  /** In the order in which they were added. */
+  readonly entries: readonly MemoryEntry[];
+  readonly version: number;
+  /** The number of the next entry's id. */
+  readonly nextId: number;
+}): MemoryBank {
+  return bankFrom({
+    entries: OrderedMap(snapshot.entries.map((entry) => [entry.id, entry])),
+    journal: List(),
+    earlierCount: snapshot.version,
+    nextId: snapshot.nextId,
+  });
 }
 
 function bankFrom(initial: BankState): MemoryBank {
@@ -59,7 +78,11 @@ function applied(
   operation: MemoryOperation,
   source: OperationSource,
 ): { readonly next: BankState; readonly record: JournalRecord } {
-  const record: JournalRecord = { index: state.journal.size, operation, source };
+  const record: JournalRecord = {
+    index: state.earlierCount + state.journal.size,
+    operation,
+    source,
+  };
   switch (operation.kind) {
     case "ADD": {
       requireText(operation.text, "ADD");
@@ -73,9 +96,11 @@ function applied(
         createdAt: source.date,
         updatedAt: source.date,
         history: [],
+        ...unionImages([], source.images),
       };
       return {
         next: {
+          ...state,
           entries: state.entries.set(id, entry),
           journal: state.journal.push(created),
           nextId: state.nextId + 1,
@@ -92,6 +117,7 @@ function applied(
         sourceTurnIds: union(old.sourceTurnIds, source.sourceTurnIds),
         updatedAt: source.date,
         history: [...old.history, old.text],
+        ...unionImages(old.images, source.images),
       };
       return {
         next: journalled({ ...state, entries: state.entries.set(old.id, entry) }, record),
@@ -118,7 +144,7 @@ function requireEntry(state: BankState, id: string, operation: string): MemoryEn
   const entry = state.entries.get(id);
   if (entry !== undefined) return entry;
   throw new MemoryOperationError(
-    `${operation}: memory "${id}" is not in the bank (${state.entries.size} memories). Use the id of a memory that the bank holds.`,
+    `${operation}: memory "${id}" is not in the bank. Use the id of a memory that the bank holds.`,
   );
 }
 
@@ -131,4 +157,17 @@ function requireText(text: string, operation: string): void {
 
 function union(first: readonly string[], second: readonly string[]): readonly string[] {
   return [...new Set([...first, ...second])];
+}
+
+/** The property `images` with every different picture once, or no property where there is none. */
+function unionImages(
+  first: readonly MemoryImage[] = [],
+  second: readonly MemoryImage[] = [],
+): Pick<MemoryEntry, "images"> {
+  const images = new Map([...first, ...second].map((image) => [imageKey(image), image]));
+  return images.size === 0 ? {} : { images: [...images.values()] };
+}
+
+function imageKey({ url, caption }: MemoryImage): string {
+  return JSON.stringify([url ?? null, caption ?? null]);
 }

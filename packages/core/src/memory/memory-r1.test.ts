@@ -7,7 +7,8 @@ import {
   VersionConflictError,
 } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import { createJournalStore } from "./__fixtures__/journal-store.ts";
+import { createInMemoryStore } from "../store/in-memory-store.ts";
+import type { MemoryStore } from "../store/memory-store.ts";
 import { createMemoryR1, type MemoryR1Options, type SaidTurn } from "./memory-r1.ts";
 
 interface Scripted extends TextGenerator {
@@ -34,6 +35,18 @@ function scripted(...replies: readonly (string | null)[]): Scripted {
   };
 }
 
+/** A store to which another writer comes before each append. */
+function createBusyStore(options: { readonly beforeAppend: () => Promise<void> }): MemoryStore {
+  const store = createInMemoryStore();
+  return {
+    ...store,
+    append: async (...parameters) => {
+      await options.beforeAppend();
+      return store.append(...parameters);
+    },
+  };
+}
+
 const memoryJson = (...memory: readonly object[]): string => JSON.stringify({ memory });
 const add = (text: string): string => memoryJson({ event: "ADD", text });
 
@@ -46,7 +59,7 @@ const turn = (id: string, text: string, more: Partial<SaidTurn> = {}): SaidTurn 
 });
 
 function open(model: MemoryR1Options["model"], more: Partial<MemoryR1Options> = {}) {
-  const store = more.store ?? createJournalStore();
+  const store = more.store ?? createInMemoryStore();
   const now = () => new Date("2024-05-01T09:30:00.000Z");
   return { store, memory: createMemoryR1({ model, store, now, ...more }) };
 }
@@ -142,7 +155,7 @@ describe("ingest and ask", () => {
 
 describe("nothing is ingested twice, and nothing is lost", () => {
   it("knows a turn by its id, also after a restart and where it changed nothing", async () => {
-    const store = createJournalStore();
+    const store = createInMemoryStore();
     const first = open(scripted(add("x"), memoryJson(), "no JSON"), { store }).memory;
     await first.ingest(turn("t1", "x"));
     await first.ingest(turn("t2", "nothing new"));
@@ -216,7 +229,7 @@ describe("nothing is ingested twice, and nothing is lost", () => {
 describe("several writers and several users", () => {
   it("decides a turn anew on what another process wrote meanwhile", async () => {
     const pending: (() => Promise<void>)[] = [];
-    const store = createJournalStore({
+    const store = createBusyStore({
       beforeAppend: async () => {
         await pending.pop()?.();
       },
@@ -238,7 +251,7 @@ describe("several writers and several users", () => {
 
   it("leaves a turn alone that another process ingested meanwhile", async () => {
     const pending: (() => Promise<void>)[] = [];
-    const store = createJournalStore({
+    const store = createBusyStore({
       beforeAppend: async () => {
         await pending.pop()?.();
       },
@@ -254,7 +267,7 @@ describe("several writers and several users", () => {
 
   it("gives up after so many conflicts, and has stored nothing", async () => {
     let number = 0;
-    const quiet = createJournalStore();
+    const quiet = createInMemoryStore();
     const store = {
       ...quiet,
       append: async (...[bankId, batch]: Parameters<typeof quiet.append>) => {

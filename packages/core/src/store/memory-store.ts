@@ -71,8 +71,8 @@ export interface MemoryStore {
     bankId: string,
     range?: { readonly from?: number; readonly to?: number },
   ): AsyncIterable<StoredRecord>;
-  /** The vectors kept beside the bank's entries, in the entries' order. */
-  vectors(bankId: string): Promise<EntryVectors>;
+  /** The vectors kept beside the bank's entries, in the entries' order, and the version at which they are so. */
+  vectors(bankId: string): Promise<{ readonly version: number; readonly vectors: EntryVectors }>;
   /**
    * The `count` entries whose vectors are most similar to `vector`, best first, exact; equal similarities keep the
    * entries' order. Entries without a vector of this length are not found.

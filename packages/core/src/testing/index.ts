@@ -1,0 +1,1 @@
+export { describeMemoryStore, exampleSource, type StoreDatabase } from "./memory-store-contract.ts";
