@@ -6,6 +6,7 @@ export const experiment = defineExperiment({
   description: "Memory-R1 on three short conversations (embedded mini set)",
   dataset: "locomo-mini",
   model: { name: "smollm2-135m-instruct" },
+  answer: { memories: 5 },
   training: [
     {
       name: "answer-agent-warm-up",
@@ -14,18 +15,18 @@ export const experiment = defineExperiment({
       steps: 8,
       tasksPerStep: 4,
       learningRate: 5e-4,
-      validateEvery: 4,
+      validateEvery: 8,
       checkpointEvery: 4,
     },
     {
       name: "memory-manager",
       agent: "manager",
-      steps: 4,
-      tasksPerStep: 4,
+      steps: 3,
+      tasksPerStep: 3,
       learningRate: 1.5e-4,
-      validateEvery: 2,
-      checkpointEvery: 2,
-      episode: { bankSizes: [2, 12] },
+      validateEvery: 3,
+      checkpointEvery: 3,
+      episode: { bankSizes: [2, 12], validationFacts: 8 },
     },
     {
       name: "answer-agent",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from helpers import build_tokens, create_random_model
+from helpers import build_tokens, create_random_model, get_flat
 from memory_r1_engine.core import TorchEngine
 from memory_r1_engine.sampling import draw_tokens
 from memory_r1_engine.types import Constraint, Datum, EngineError, SampleJob, SampleResult
@@ -196,6 +196,52 @@ def test_the_base_ignores_adapters(tiny_model_directory: Path, engine: TorchEngi
     results = engine.sample(mixed)
     assert results[: len(jobs)] == expected
     assert results[len(jobs) :] != expected
+
+
+def count_merged(engine: TorchEngine) -> int:
+    """Snapshots whose layers are kept merged."""
+    return len(engine._merged)
+
+
+def test_merged_weights_sample_as_the_adapter_beside_the_base(tiny_model_directory: Path) -> None:
+    merging = TorchEngine(tiny_model_directory, threads=1)
+    beside = TorchEngine(tiny_model_directory, threads=1, merge_bytes=0)
+    found = []
+    for engine in (merging, beside):
+        create_random_model(engine, "one")
+        jobs = build_jobs(snapshot=engine.create_snapshot("one"), prompt_logprobs=True)
+        found.append(engine.sample(jobs))
+    assert (count_merged(merging), count_merged(beside)) == (1, 0)
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+        assert (one.prompt_logprobs or [])[1:] == pytest.approx(
+            (other.prompt_logprobs or [])[1:], abs=1e-4
+        )
+
+
+def test_merged_weights_keep_to_their_budget_and_their_snapshot(tiny_model_directory: Path) -> None:
+    engine = TorchEngine(tiny_model_directory, threads=1)
+    create_random_model(engine, "model")
+    first = engine.create_snapshot("model")
+    engine.sample(build_jobs(snapshot=first))
+    (merged,) = engine._merged.values()
+    size = sum(weight.numel() * weight.element_size() for weight in merged.values())
+
+    small = TorchEngine(tiny_model_directory, threads=1, merge_bytes=2 * size + 1)
+    create_random_model(small, "model")
+    snapshots = []
+    for _ in range(3):
+        snapshots.append(small.create_snapshot("model"))
+        with torch.no_grad():
+            get_flat(small, "model").mul_(1.5)
+    results = [small.sample(build_jobs(snapshot=snapshot)) for snapshot in snapshots]
+    assert list(small._merged) == snapshots[1:]
+    # Merged again, the oldest samples the same; all three differ.
+    assert small.sample(build_jobs(snapshot=snapshots[0])) == results[0]
+    assert list(small._merged) == [snapshots[2], snapshots[0]]
+    assert results[0] != results[1] != results[2]
+    small.drop_snapshot(snapshots[0])
+    assert list(small._merged) == [snapshots[2]]
 
 
 def draw(weights: list[float], uniforms: list[float], **settings: float) -> list[int]:

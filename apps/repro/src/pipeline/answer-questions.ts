@@ -6,7 +6,7 @@ import {
   type AnswerMemory,
   type AnswerRequest,
 } from "@memory-r1/core";
-import type { Question, TextGenerator } from "@memory-r1/spec";
+import type { AskedQuestion, Question, TextGenerator } from "@memory-r1/spec";
 import { z } from "zod";
 import type { ProgressTask } from "../run-context.ts";
 import type { ContextSource } from "./contexts.ts";
@@ -90,7 +90,7 @@ export async function answerQuestions(options: {
     const batch = options.questions.slice(predictions.length, predictions.length + batchSize);
     const requests = await Promise.all(
       batch.map(async (question) => ({
-        question: { id: question.id, text: question.text },
+        question: withoutGold(question),
         memories: await options.context(question),
       })),
     );
@@ -108,12 +108,17 @@ export async function answerQuestions(options: {
     predictions.push(...records);
     options.progress.advance(records.length);
   }
-  const textOf = new Map(options.questions.map(({ id, text }) => [id, text]));
-  for (const { questionId, memories, outcome } of predictions) {
-    const question = { id: questionId, text: textOf.get(questionId) ?? "" };
-    options.memo.keep({ question, memories: memories.map(toAnswerMemory) }, outcome);
+  for (const [index, { memories, outcome }] of predictions.entries()) {
+    const question = options.questions[index];
+    if (question === undefined) break;
+    const asked = withoutGold(question);
+    options.memo.keep({ question: asked, memories: memories.map(toAnswerMemory) }, outcome);
   }
   return predictions;
+}
+
+function withoutGold({ id, text, dateText }: Question): AskedQuestion {
+  return { id, text, ...(dateText === undefined ? {} : { dateText }) };
 }
 
 /** The records from the first on that answer these questions in this order: an earlier evaluation may have asked others. */

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Override, resolveExperiment } from "../experiment.ts";
 import type { RunResult } from "../run-context.ts";
 import { writeCompiledExperiment } from "./__fixtures__/compiled-experiment.ts";
+import { writeOwnData } from "./__fixtures__/own-data.ts";
 import { createSilentContext } from "./__fixtures__/silent-context.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
 import { resumeExperiment, runExperiment } from "./run-experiment.ts";
@@ -33,20 +34,27 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "memory-r1-run-"));
     await writeCompiledExperiment(root, "tiny", tinyExperiment);
+    await writeOwnData(root);
   });
   afterAll(() => rm(root, { recursive: true, force: true }));
 
+  // Conversations of a few facts: a run is then mostly the engine's start.
+  const contextOf = (onProgress: OnProgress, signal: AbortSignal) =>
+    createSilentContext(root, { onProgress, signal, dataDirectory: root });
   const folderOf = (runId: string) => join(root, runId);
 
   function start(runId: string, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
     return runExperiment({
       experimentName: "tiny",
-      overrides: [["evaluation.testSample", "3"]],
+      overrides: [
+        ["dataset", "jsonl"],
+        ["evaluation.testSample", "3"],
+      ],
       runDirectory: folderOf(runId),
       runId,
       seed: 7,
       dtype: "float32",
-      context: createSilentContext(root, { onProgress, signal }),
+      context: contextOf(onProgress, signal),
     });
   }
 
@@ -56,8 +64,11 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     signal: AbortSignal,
     overrides: readonly Override[] = [],
   ): Promise<RunResult> {
-    const context = createSilentContext(root, { onProgress, signal });
-    return resumeExperiment({ runDirectory: folderOf(runId), overrides, context });
+    return resumeExperiment({
+      runDirectory: folderOf(runId),
+      overrides,
+      context: contextOf(onProgress, signal),
+    });
   }
 
   /** Engines at work for this run: their command names its folder of checkpoints. */
@@ -110,7 +121,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     const again = await tabulateRuns({
       runDirectories: [folderOf("whole")],
       view: { knownIssues: "include" },
-      context: createSilentContext(root),
+      context: contextOf(ignore, never),
     });
     expect([again.table, ...again.detailTables].map(renderText)).toEqual(
       [result.table, ...result.detailTables].map(renderText),
@@ -123,7 +134,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       seeds: { run: 7 },
       configuration: { model: { dtype: "float32" }, evaluation: { testSample: 3 } },
     });
-    expect(manifest.command).toContain("run tiny --seed 7 --dtype float32");
+    expect(manifest.command).toContain("run tiny --data-dir <folder of the data set> --seed 7 --dtype float32");
     expect(Object.keys(await computed("whole"))).toEqual([
       "banks.csv",
       join("banks", "trained.jsonl"),
@@ -159,7 +170,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     const stopAgain = () => stoppedAgain.abort(reason);
     const third = resume(
       "broken",
-      when("trained Manager: banks, advance", 10, stopAgain),
+      when("trained Manager: banks, advance", 3, stopAgain),
       stoppedAgain.signal,
     );
     await expect(third).rejects.toBe(reason);
@@ -175,15 +186,15 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
 
   it("evaluates what was trained in another way, and says so in the manifest", async () => {
     const trained = await computed("whole");
-    const other: Override = ["evaluation.testSample", "5"];
+    const other: Override = ["evaluation.testSample", "4"];
     const result = await resume("whole", ignore, never, [other]);
-    expect(result.table.rows.map(({ questions }) => questions)).toEqual([5, 5, 5]);
+    expect(result.table.rows.map(({ questions }) => questions)).toEqual([4, 4, 4]);
     const file = join("training", "manager", "metrics.jsonl");
     expect((await computed("whole"))[file]).toBe(trained[file]);
     const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));
     expect(manifest).toMatchObject({
-      configuration: { evaluation: { testSample: 5 } },
-      resumed: [{ overrides: ["evaluation.testSample=5"] }],
+      configuration: { evaluation: { testSample: 4 } },
+      resumed: [{ overrides: ["evaluation.testSample=4"] }],
     });
   }, 600_000);
 });

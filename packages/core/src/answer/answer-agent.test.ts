@@ -8,6 +8,16 @@ const memories = [
 ];
 const question = { text: "Where does Mia live?" };
 
+it("shows the day of the question where there is one", () => {
+  const agent = createAnswerAgent({ variant: "short" });
+  const promptOf = (asked: { text: string; dateText?: string }): string | undefined =>
+    agent.prompt({ question: asked, memories }).at(-1)?.content;
+  expect(promptOf({ ...question, dateText: "3 June 2024" })).toMatch(
+    /Question: Where does Mia live\? \(asked on 3 June 2024\)$/,
+  );
+  expect(promptOf(question)).toMatch(/Question: Where does Mia live\?$/);
+});
+
 describe("distill", () => {
   const agent = createAnswerAgent({ variant: "distill" });
 

@@ -11,7 +11,7 @@ export interface AnswerAgent {
   readonly maxTokens: number;
   /** Memories are shown in the order given. */
   prompt(input: {
-    readonly question: Pick<AskedQuestion, "text">;
+    readonly question: Pick<AskedQuestion, "text" | "dateText">;
     readonly memories: readonly AnswerMemory[];
   }): readonly ChatMessage[];
   /** Reads a reply. Never throws on what a model wrote. */
@@ -23,7 +23,13 @@ export function createAnswerAgent(options: { readonly variant: AnswerVariantName
   return {
     name: options.variant,
     maxTokens: variant.maxTokens,
-    prompt: ({ question, memories }) => variant.messages({ question: question.text, memories }),
+    prompt: ({ question, memories }) =>
+      variant.messages({ question: questionLine(question), memories }),
     parse: (text) => variant.parse(text),
   };
+}
+
+/** "How long ago" needs the day on which it is asked, where the data set has one (LongMemEval). */
+function questionLine({ text, dateText }: Pick<AskedQuestion, "text" | "dateText">): string {
+  return dateText === undefined ? text : `${text} (asked on ${dateText})`;
 }

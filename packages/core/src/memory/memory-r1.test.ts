@@ -140,14 +140,16 @@ describe("ingest and ask", () => {
   });
 
   it("answers from an empty memory, and tells a reply that it cannot read", async () => {
-    const { memory } = open(scripted("**Answer:** unknown", "I do not know"));
+    const model = scripted("**Answer:** unknown", "I do not know");
+    const { memory } = open(model);
     expect(await memory.ask("Who?")).toEqual({
       answer: "unknown",
       selected: [],
       shown: [],
       reply: "**Answer:** unknown",
     });
-    const unread = await memory.ask("Who?");
+    const unread = await memory.ask({ text: "Who?", dateText: "3 June 2024" });
+    expect(model.requests[1]?.messages.at(-1)?.content).toContain("Who? (asked on 3 June 2024)");
     expect(unread).not.toHaveProperty("answer");
     expect(unread.unparsable).toContain("**Answer:**");
   });

@@ -1,4 +1,5 @@
 import {
+  type AskedQuestion,
   ConfigError,
   type ExtractedFact,
   type JournalRecord,
@@ -83,6 +84,9 @@ export type IngestedTurn =
       readonly repaired: number;
     };
 
+/** A question, and where it matters the date on which it is asked, as prompts are to show it. */
+export type MemoryQuestion = Pick<AskedQuestion, "text" | "dateText">;
+
 export interface MemoryAnswer {
   /** Absent where the reply could not be read. */
   readonly answer?: string;
@@ -106,8 +110,11 @@ export interface MemoryR1 {
    * @throws ConfigError for a turn without an id; StoreError.
    */
   ingest(turn: SaidTurn): Promise<IngestedTurn>;
-  /** @throws ModelCallError where the model gave no reply. */
-  ask(question: string): Promise<MemoryAnswer>;
+  /**
+   * Answers from the memories that match the question; `dateText` says when it is asked.
+   * @throws ModelCallError where the model gave no reply.
+   */
+  ask(question: string | MemoryQuestion): Promise<MemoryAnswer>;
   /** The memories as they are now. */
   entries(): Promise<readonly MemoryEntry[]>;
   /** All that was ever done to the bank, oldest first. */
@@ -221,16 +228,16 @@ function openMemory(parts: Parts, bankId: string, forBank: MemoryR1["forBank"]):
     }
   }
 
-  async function ask(question: string): Promise<MemoryAnswer> {
+  async function ask(question: MemoryQuestion): Promise<MemoryAnswer> {
     await catchUp();
     const entries = bank.entries();
-    const best = await topMemories(parts.retriever, question, entries, parts.selection);
+    const best = await topMemories(parts.retriever, question.text, entries, parts.selection);
     const shown = inBankOrder(best, entries);
     const { answerAgent } = parts;
     const [result] = await parts.answerGenerator.generate([
       {
         messages: answerAgent.prompt({
-          question: { text: question },
+          question,
           memories: shown.map(({ text, participant, updatedAt }) => ({
             text,
             participant,
@@ -260,7 +267,8 @@ function openMemory(parts: Parts, bankId: string, forBank: MemoryR1["forBank"]):
     bankId,
     forBank,
     ingest: (turn) => inTurn(() => ingest(turn)),
-    ask: (question) => inTurn(() => ask(question)),
+    ask: (question) =>
+      inTurn(() => ask(typeof question === "string" ? { text: question } : question)),
     entries: () => inTurn(() => catchUp().then(() => bank.entries())),
     journal: () => inTurn(() => catchUp().then(() => bank.journal())),
   };

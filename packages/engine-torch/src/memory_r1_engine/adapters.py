@@ -34,6 +34,7 @@ class LoraPair:
 class LoraLinear(nn.Module):
     """A frozen linear layer plus the active adapter's pair, or the layer alone where `active` is None.
 
+    `merged`, where it is set, is the weight with an adapter in it, for sampling without a product of its own.
     Our own forward instead of PEFT's: PEFT upcasts every input of a bfloat16 base to float32 and adds the low-rank
     product in passes of its own; here it is accumulated into the output, and only what training needs has a
     gradient.
@@ -45,6 +46,7 @@ class LoraLinear(nn.Module):
         self.in_features = base.in_features
         self.out_features = base.out_features
         self.active: LoraPair | None = None
+        self.merged: torch.Tensor | None = None
 
     @property
     def weight(self) -> torch.Tensor:
@@ -57,7 +59,8 @@ class LoraLinear(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         pair = self.active
         if pair is None:
-            return nn.functional.linear(inputs, self.base.weight, self.base.bias)
+            weight = self.base.weight if self.merged is None else self.merged
+            return nn.functional.linear(inputs, weight, self.base.bias)
         if not torch.is_grad_enabled():
             # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
             rows = inputs.reshape(-1, self.in_features)
@@ -202,6 +205,10 @@ def plan_adapter(
     return AdapterLayout(lora, tuple(modules), tuple(slots), offset)
 
 
+MergedWeights = dict[str, torch.Tensor]
+"""Weights with an adapter in them, by the name of their layer."""
+
+
 class AdapterWeights:
     """An adapter's tensors as views of one flat vector; trainable ones share their gradients' flat vector too."""
 
@@ -232,6 +239,15 @@ class AdapterWeights:
     def activate(self, linears: Mapping[str, LoraLinear]) -> None:
         for name, linear in linears.items():
             linear.active = self._pairs.get(name)
+            linear.merged = None
+
+    def merge(self, linears: Mapping[str, LoraLinear]) -> MergedWeights:
+        """The adapter's layers with the adapter in their weights: new tensors, of the base's dtype."""
+        with torch.no_grad():
+            return {
+                name: torch.addmm(linears[name].weight, pair.up, pair.down, alpha=pair.scale)
+                for name, pair in self._pairs.items()
+            }
 
     def initialise(self) -> None:
         """PEFT's default: uniform down-projections (Kaiming, a = sqrt 5), zero up-projections and value head."""
@@ -251,8 +267,14 @@ class AdapterWeights:
 
 def release_adapters(linears: Mapping[str, LoraLinear]) -> None:
     """Leave the base alone active."""
-    for linear in linears.values():
+    activate_merged(linears, {})
+
+
+def activate_merged(linears: Mapping[str, LoraLinear], weights: MergedWeights) -> None:
+    """Compute with `weights`, and with the base alone in layers that are not among them."""
+    for name, linear in linears.items():
         linear.active = None
+        linear.merged = weights.get(name)
 
 
 def save_adapter(

@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from memory_r1_engine.adapters import AdapterWeights, LoraLinear, release_adapters
+from memory_r1_engine.adapters import (
+    AdapterWeights,
+    LoraLinear,
+    MergedWeights,
+    activate_merged,
+    release_adapters,
+)
 from memory_r1_engine.attention import (
     IMPLEMENTATION,
     AttentionPass,
@@ -64,6 +70,15 @@ class LanguageModel:
             release_adapters(self.linears)
         else:
             adapter.activate(self.linears)
+
+    def activate_merged(self, weights: MergedWeights) -> None:
+        """Make the base with these weights in place of its own what the next passes compute with; for sampling."""
+        activate_merged(self.linears, weights)
+
+    def merged_bytes(self, modules: Sequence[str]) -> int:
+        """Bytes that these layers' weights take a second time when they are merged."""
+        item_size = torch.finfo(self.dtype).bits // 8
+        return sum(self.linears[name].weight.numel() for name in modules) * item_size
 
     def run_row(self, row: PackedRow, sink: KeyValueSink | None = None) -> torch.Tensor:
         """Final hidden states of a row's nodes, nodes x hidden size."""

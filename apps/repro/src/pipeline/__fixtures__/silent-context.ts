@@ -11,7 +11,12 @@ export function createSilentContext(
   {
     onProgress = () => undefined,
     signal = new AbortController().signal,
-  }: { readonly onProgress?: (event: string) => void; readonly signal?: AbortSignal } = {},
+    dataDirectory,
+  }: {
+    readonly onProgress?: (event: string) => void;
+    readonly signal?: AbortSignal;
+    readonly dataDirectory?: string;
+  } = {},
 ): RunContext {
   return {
     logger: silentLogger,
@@ -22,7 +27,7 @@ export function createSilentContext(
     }),
     signal,
     cacheDirectory: defaultCacheDirectory(),
-    dataDirectory: undefined,
+    dataDirectory,
     pythonPath: undefined,
     huggingFaceToken: undefined,
     endpointToken: undefined,
