@@ -59,6 +59,7 @@ describe("defaults", () => {
       manager: { format: "compact", constrained: true, shown: 3, maxTokens: 48 },
       answer: { variant: "short", memories: 8 },
       retriever: "dense",
+      systems: { contextTokens: 2048, replyTokens: 256, constrained: false, concurrent: 16 },
       training: [
         {
           ...stage,

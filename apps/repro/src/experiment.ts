@@ -58,7 +58,10 @@ const arm = z.strictObject({
       manager: z.enum(["add-everything", "untrained", "untrained-unconstrained", "trained"]),
     }),
   ]),
+  /** Who answers. Where it is `untrained`, a system that answers by itself does; every other reads its memories to the Answer Agent. */
   answer: z.enum(["untrained", "trained"]),
+  /** How this arm's Answer Agent is asked, for an ablation; absent: as `answer.variant` says. */
+  answerVariant: z.string().optional(),
   /**
    * What the prompt holds: the retrieved memories, or one of the controls that tell reading from form: the memories
    * of the gold evidence, another conversation's memories, or none.
@@ -112,6 +115,8 @@ export const experimentSchema = z.strictObject({
       contextTokens: z.number().int().min(256).default(2048),
       replyTokens: z.number().int().min(1).default(256),
       constrained: z.boolean().default(false),
+      /** Conversations, over all systems, whose requests are decoded as one batch. */
+      concurrent: z.number().int().min(1).default(16),
     })
     .prefault({}),
   training: z.array(trainingStage).default([]),
@@ -124,6 +129,11 @@ export const experimentSchema = z.strictObject({
     testConversations: z.number().int().min(1).optional(),
     /** Questions drawn from the test conversations with the run's seed; absent: all, 0: none. */
     testSample: z.number().int().min(0).optional(),
+    /**
+     * Only the first so many sessions of each conversation are told, and only questions whose evidence lies wholly in
+     * them are asked; absent: all. Training is not touched by it.
+     */
+    sessions: z.number().int().min(1).optional(),
     /**
      * Adversarial questions (LoCoMo's category 5) of the test conversations that are asked besides, drawn with the
      * run's seed; all where there are fewer. They are scored on refusal alone, in a table of their own.

@@ -1,11 +1,25 @@
 import { describe, expect, it } from "vitest";
 import { evidenceMissing } from "./evidence.ts";
-import { computeHeldTurns } from "./fact-survival.ts";
+import { computeHeldTurns, createHeldTurns } from "./fact-survival.ts";
 
 const facts = [
   { text: "Ana adopted a dog called Rex.", sourceTurnIds: ["D1:1"] },
   { text: "Ana moved to Porto.", sourceTurnIds: ["D1:2", "D1:3"] },
 ];
+
+describe("createHeldTurns", () => {
+  it("says the same of any texts, in any order, as often as it is asked", () => {
+    const held = createHeldTurns(facts);
+    expect([...held(["Ana moved to Porto."])]).toEqual(["D1:2", "D1:3"]);
+    expect([...held([])]).toEqual([]);
+    expect([...held(["Ana moved to Porto.", "Rex is a dog, Ana adopted it"])]).toEqual([
+      "D1:2",
+      "D1:3",
+      "D1:1",
+    ]);
+    expect([...held(["Ana moved to Porto."])]).toEqual(["D1:2", "D1:3"]);
+  });
+});
 
 describe("computeHeldTurns", () => {
   it("holds every turn where the bank keeps the facts as they are", () => {

@@ -12,17 +12,45 @@ const survivalThreshold = 0.5;
  * @param memoryTexts the texts of the bank's memories.
  */
 export function computeHeldTurns(
-  facts: Iterable<{ readonly text: string; readonly sourceTurnIds: readonly string[] }>,
+  facts: Iterable<SourcedText>,
   memoryTexts: Iterable<string>,
 ): ReadonlySet<string> {
-  const memories = [...memoryTexts].map(tokeniseSquadAnswer);
-  const held = new Set<string>();
-  for (const fact of facts) {
-    const words = tokeniseSquadAnswer(fact.text);
-    if (!memories.some((memory) => wordRecall(words, memory) >= survivalThreshold)) continue;
-    for (const turnId of fact.sourceTurnIds) held.add(turnId);
-  }
-  return held;
+  return createHeldTurns(facts)(memoryTexts);
+}
+
+/** A text with the turns that it was drawn from. */
+export interface SourcedText {
+  readonly text: string;
+  readonly sourceTurnIds: readonly string[];
+}
+
+/**
+ * `computeHeldTurns` for many memories over the same facts, such as a bank at many points in time and what was shown of
+ * it: each different text is compared once.
+ */
+export function createHeldTurns(
+  facts: Iterable<SourcedText>,
+): (memoryTexts: Iterable<string>) => ReadonlySet<string> {
+  const known = [...facts].map(({ text, sourceTurnIds }) => ({
+    words: tokeniseSquadAnswer(text),
+    sourceTurnIds,
+  }));
+  const heldBy = new Map<string, readonly string[]>();
+  const turnsHeldBy = (text: string): readonly string[] => {
+    const memory = tokeniseSquadAnswer(text);
+    return known
+      .filter(({ words }) => wordRecall(words, memory) >= survivalThreshold)
+      .flatMap(({ sourceTurnIds }) => sourceTurnIds);
+  };
+  return (memoryTexts) => {
+    const held = new Set<string>();
+    for (const text of memoryTexts) {
+      const turns = heldBy.get(text) ?? turnsHeldBy(text);
+      heldBy.set(text, turns);
+      for (const turnId of turns) held.add(turnId);
+    }
+    return held;
+  };
 }
 
 /** Share of `words` that `memory` has, 0 to 1; 0 for no words. */

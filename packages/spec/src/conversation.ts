@@ -55,6 +55,8 @@ export interface QuestionCategory {
   readonly names: Readonly<Record<string, string>>;
   /** Its questions have a wrong premise (LoCoMo's 5): no part of what is trained on and scored with the rest. */
   readonly isAdversarial?: boolean;
+  /** Its evidence tells of a fact that changed: the last evidence session holds, what the earlier ones told is stale. */
+  readonly isUpdate?: boolean;
 }
 
 /** A published finding that a question, its gold answer or its evidence is wrong. */

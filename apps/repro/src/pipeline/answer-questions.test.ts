@@ -51,6 +51,33 @@ async function answer(
   return { predictions, progress };
 }
 
+it("asks nobody about a question whose context failed, and leaves it ungraded", async () => {
+  const generator = createScriptedGenerator(reply);
+  const [first, second] = questions;
+  const predictions = await answerQuestions({
+    questions: questions.slice(0, 2),
+    context: (question) =>
+      question.id === first?.id ? Promise.reject(new Error("never asked")) : context(question),
+    generator,
+    agent,
+    memo: createAnswerMemo(agent),
+    withoutContext: new Map([[first?.id ?? "", "mem0: HTTP 503"]]),
+    file: file(),
+    progress: createCountingProgress(),
+    signal: new AbortController().signal,
+  });
+  expect(generator.batches.map((batch) => batch.length)).toEqual([1]);
+  expect(predictions).toMatchObject([
+    {
+      questionId: first?.id,
+      memories: [],
+      outcome: { status: "failed", reason: "mem0: HTTP 503" },
+    },
+    { questionId: second?.id },
+  ]);
+  expect(predictions[1]?.outcome.status).not.toBe("failed");
+});
+
 describe("answerQuestions", () => {
   it("asks in batches of 48, and keeps what was shown and what came back", async () => {
     const generator = createScriptedGenerator(reply);

@@ -32,6 +32,14 @@ export function predictionsFile(runDirectory: string, armName: string): string {
   return join(runDirectory, "predictions", `${armName}.jsonl`);
 }
 
+/** Keeps answers that no Answer Agent gave: those of a system that answers by itself. */
+export async function writePredictions(
+  file: string,
+  predictions: readonly Prediction[],
+): Promise<void> {
+  await jsonLines(file, predictionSchema).keep(predictions);
+}
+
 /** The answers in a file; none where there is no file. @throws DataFormatError naming file and line */
 export function readPredictions(file: string): Promise<readonly Prediction[]> {
   return jsonLines(file, predictionSchema).read();
@@ -72,6 +80,8 @@ export async function answerQuestions(options: {
   readonly generator: TextGenerator;
   readonly agent: AnswerAgent;
   readonly memo: AnswerMemo;
+  /** Questions that nobody is asked, id to the reason: the system's model failed while it looked for context. */
+  readonly withoutContext?: ReadonlyMap<string, string>;
   readonly file: string;
   readonly progress: ProgressTask;
   readonly signal: AbortSignal;
@@ -89,12 +99,18 @@ export async function answerQuestions(options: {
     options.signal.throwIfAborted();
     const batch = options.questions.slice(predictions.length, predictions.length + batchSize);
     const requests = await Promise.all(
-      batch.map(async (question) => ({
-        question: withoutGold(question),
-        memories: await options.context(question),
-      })),
+      batch.map(async (question) => {
+        const failure = options.withoutContext?.get(question.id);
+        return {
+          question: withoutGold(question),
+          memories: failure === undefined ? await options.context(question) : [],
+          failure,
+        };
+      }),
     );
-    const unasked = requests.filter((request) => options.memo.get(request) === undefined);
+    const unasked = requests.filter(
+      (request) => request.failure === undefined && options.memo.get(request) === undefined,
+    );
     const answers = await answerAll({
       generator: options.generator,
       agent: options.agent,
@@ -102,7 +118,12 @@ export async function answerQuestions(options: {
     });
     const answerOf = new Map(unasked.map((request, index) => [request, answers[index]]));
     const records = requests.map((request) =>
-      toPrediction(request, options.memo.get(request) ?? answerOf.get(request)),
+      toPrediction(
+        request,
+        request.failure === undefined
+          ? (options.memo.get(request) ?? answerOf.get(request))
+          : { status: "failed", reason: request.failure },
+      ),
     );
     await log.append(records);
     predictions.push(...records);
@@ -117,7 +138,8 @@ export async function answerQuestions(options: {
   return predictions;
 }
 
-function withoutGold({ id, text, dateText }: Question): AskedQuestion {
+/** A question as the Answer Agent is asked it. */
+export function withoutGold({ id, text, dateText }: Question): AskedQuestion {
   return { id, text, ...(dateText === undefined ? {} : { dateText }) };
 }
 

@@ -1,14 +1,16 @@
 import { bankOfFacts, createBm25Retriever, datedFacts, type MemoryBank } from "@memory-r1/core";
-import { datasets, loadLocomoMini } from "@memory-r1/datasets";
-import type { Conversation, MemorySystem, Question } from "@memory-r1/spec";
+import { loadLocomoMini } from "@memory-r1/datasets";
+import type { Conversation, Question } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import {
   bankContext,
   noContext,
   oracleContext,
   otherConversationContext,
-  systemContext,
+  playedContext,
 } from "./contexts.ts";
+import { noUsage } from "./systems/model-usage.ts";
+import type { PlayedQuestion } from "./systems/play-systems.ts";
 
 const { conversations, questions } = await loadLocomoMini();
 const retriever = createBm25Retriever();
@@ -113,114 +115,41 @@ describe("the oracle", () => {
   });
 });
 
-describe("a memory system", () => {
-  const storesNothing = {
-    stored: () => Promise.resolve([]),
-    counts: () => ({ operations: {}, unparsable: 0, rejected: 0 }),
-  };
-
-  /** Keeps what it is told, and gives it back last first, with an item of its own. */
-  function recordingSystem(told: string[]): MemorySystem {
-    return {
-      name: "recording",
-      open: ({ id, participants }) => {
-        told.push(`${id}: ${participants.join(", ")}`);
-        const turnIds: string[] = [];
-        return Promise.resolve({
-          ingest: (turn, session, facts) => {
-            turnIds.push(turn.id);
-            told.push(`${session.id} ${turn.id} ${facts.map((fact) => fact.id).join("+")}`);
-            return Promise.resolve();
+describe("a memory system that was played", () => {
+  const memories = [{ text: "Nora has plants.", date: "1 May 2024", participant: "Nora" }];
+  const played = (context: PlayedQuestion["context"]) =>
+    new Map([
+      [
+        "mini-1",
+        {
+          memory: {
+            turns: 0,
+            stored: [],
+            everStored: new Set<string>(),
+            counts: { operations: {}, unparsable: 0, rejected: 0 },
+            usage: noUsage,
+            read: new Set<string>(),
+            embeddedTexts: 0,
           },
-          context: (asked) =>
-            Promise.resolve([
-              { text: `notes on ${Object.keys(asked).join()}`, date: "", sourceTurnIds: [] },
-              ...turnIds
-                .toReversed()
-                .map((turnId) => ({ text: turnId, date: "today", sourceTurnIds: [turnId] })),
-            ]),
-          ...storesNothing,
-        });
-      },
-    };
-  }
-
-  const small: Conversation = {
-    id: "small",
-    participants: ["Ana", "Ben"],
-    sessions: [
-      {
-        id: "S1",
-        dateText: "1 May 2024",
-        turns: [
-          { id: "D1:1", speaker: "Ana", text: "Hi" },
-          { id: "D1:2", speaker: "Ben", text: "Hello" },
-        ],
-        facts: [
-          { id: "f0", text: "a", participant: "Ana", sourceTurnIds: ["D1:1", "D1:2"] },
-          { id: "f1", text: "b", participant: "Ben", sourceTurnIds: ["D1:2"] },
-          { id: "f2", text: "c", participant: "Ben", sourceTurnIds: ["D1:2"] },
-          { id: "f3", text: "d", participant: "Ana", sourceTurnIds: [] },
-        ],
-      },
-    ],
-  };
-
-  it("hears every turn once with the facts that begin in it, those without a turn with the last, before the first question", async () => {
-    const told: string[] = [];
-    await systemContext(recordingSystem(told), [small]);
-    expect(told).toEqual(["small: Ana, Ben", "S1 D1:1 f0", "S1 D1:2 f1+f2+f3"]);
-  });
-
-  it("is shown in the order of the conversation, and sees of a question its id and text", async () => {
-    const source = await systemContext(recordingSystem([]), [small]);
-    expect(await source({ ...plants, conversationId: "small" })).toEqual([
-      { text: "D1:1", date: "today", participant: "Ana" },
-      { text: "D1:2", date: "today", participant: "Ben" },
-      { text: "notes on id,text", date: "" },
+          questions: new Map([
+            [plants.id, { searchUsage: noUsage, answerUsage: noUsage, context, answer: undefined }],
+          ]),
+        },
+      ],
     ]);
-    await expect(source(plants)).rejects.toThrow("mini-1 was not told to recording");
+
+  it("gives what it gave when it was asked", async () => {
+    expect(await playedContext("rag", played(memories))(plants)).toEqual(memories);
   });
 
-  it("never sees the ids that tell what is right", async () => {
-    const { conversations: histories, questions: asked } =
-      await datasets["longmemeval-mini"].load();
-    // The questions themselves keep their official ids, and the file's session ids say "answer".
-    expect(asked.map(({ id }) => id)).toContain("mini_multi_2_abs");
-    const seen: unknown[] = [];
-    const see = <T>(value: T, ...inputs: readonly unknown[]): Promise<T> => {
-      seen.push(...inputs);
-      return Promise.resolve(value);
-    };
-    const source = await systemContext(
-      {
-        name: "seeing",
-        open: (opened) =>
-          see(
-            {
-              ingest: (...inputs) => see(undefined, ...inputs),
-              context: (question) => see([], question),
-              ...storesNothing,
-            },
-            opened,
-          ),
-      },
-      histories,
+  it.each([
+    ["a question that it was not asked", dogs, memories],
+    ["another conversation's", elsewhere, memories],
+    ["a question for which it was asked for no context", plants, undefined],
+    ["a question that failed", plants, { failed: "HTTP 503" }],
+  ])("has nothing for %s", async (_, question, context) => {
+    await expect(playedContext("rag", played(context))(question)).rejects.toThrow(
+      "rag gave no context for",
     );
-    const ids: unknown[] = [];
-    for (const question of asked) {
-      await source(question);
-      ids.push(seen.at(-1));
-    }
-    const turnCount = histories.flatMap(({ sessions }) =>
-      sessions.flatMap(({ turns }) => turns),
-    ).length;
-    expect(seen).toHaveLength(histories.length + 3 * turnCount + asked.length);
-    // Invented texts: none of them has the word.
-    expect(JSON.stringify(seen)).not.toMatch(/answer|_abs|mini_/i);
-    expect(new Set(ids.map((one) => JSON.stringify(one))).size).toBe(asked.length);
-    // Asked again, a question has the same id.
-    await source(asked[0] ?? plants);
-    expect(seen.at(-1)).toEqual(ids[0]);
   });
 });

@@ -1,21 +1,11 @@
-import { createHash } from "node:crypto";
 import {
   type AnswerMemory,
   type MemoryBank,
   type Retriever,
   selectMemories,
 } from "@memory-r1/core";
-import type {
-  AskedQuestion,
-  ContextItem,
-  Conversation,
-  ExtractedFact,
-  MemorySession,
-  MemorySystem,
-  Question,
-  Session,
-  ToldSession,
-} from "@memory-r1/spec";
+import type { Conversation, Question } from "@memory-r1/spec";
+import type { PlayedConversation } from "./systems/play-systems.ts";
 
 /** Gives the memories that a question's prompt will show, in the order in which they are shown. */
 export type ContextSource = (question: Question) => Promise<readonly AnswerMemory[]>;
@@ -100,72 +90,16 @@ function evidenceByTurn(conversation: Conversation): Map<string, AnswerMemory[]>
   return byTurn;
 }
 
-/** A memory system of the comparison: the conversations are told to it turn by turn before the first question. */
-export async function systemContext(
-  system: MemorySystem,
-  conversations: readonly Conversation[],
-): Promise<ContextSource> {
-  const sessions = new Map<
-    string,
-    { session: MemorySession; order: Map<string, number>; speakers: Map<string, string> }
-  >();
-  for (const conversation of conversations) {
-    const session = await system.open({
-      id: conversation.id,
-      participants: conversation.participants,
-    });
-    const order = new Map<string, number>();
-    const speakers = new Map<string, string>();
-    for (const part of conversation.sessions) {
-      for (const turn of part.turns) {
-        order.set(turn.id, order.size);
-        speakers.set(turn.id, turn.speaker);
-        await session.ingest(turn, toldSession(part), factsToldWith(turn.id, part));
-      }
+/** What a memory system of the comparison gave for each question when it was asked, see playSystems. */
+export function playedContext(
+  system: string,
+  played: ReadonlyMap<string, PlayedConversation>,
+): ContextSource {
+  return (question) => {
+    const context = played.get(question.conversationId)?.questions.get(question.id)?.context;
+    if (context === undefined || "failed" in context) {
+      return Promise.reject(new RangeError(`${system} gave no context for ${question.id}`));
     }
-    sessions.set(conversation.id, { session, order, speakers });
-  }
-  return async (question) => {
-    const opened = sessions.get(question.conversationId);
-    if (opened === undefined)
-      throw new RangeError(`${question.conversationId} was not told to ${system.name}`);
-    const items = await opened.session.context(askedQuestion(question));
-    // The same order as for banks: what was said first comes first.
-    return [...items]
-      .sort((one, other) => position(one, opened.order) - position(other, opened.order))
-      .map((item) => {
-        const participant = opened.speakers.get(item.sourceTurnIds[0] ?? "");
-        const { text, date } = item;
-        return participant === undefined ? { text, date } : { text, date, participant };
-      });
+    return Promise.resolve(context);
   };
-}
-
-/** Facts that begin in a turn; with a session's last turn, those of which no turn is known (Multi-Session Chat). */
-function factsToldWith(turnId: string, { turns, facts }: Session): ExtractedFact[] {
-  const isLast = turns.at(-1)?.id === turnId;
-  return facts.filter(({ sourceTurnIds: [first] }) =>
-    first === undefined ? isLast : first === turnId,
-  );
-}
-
-/**
- * A question as a system sees it. Its own id may say what is right (LongMemEval's end in `_abs` where nothing is), so a system
- * gets another one: always the same for the same question, and telling nothing of it.
- */
-function askedQuestion({ id, text, dateText }: Question): AskedQuestion {
-  return {
-    id: createHash("sha256").update(id).digest("hex").slice(0, 16),
-    text,
-    ...(dateText === undefined ? {} : { dateText }),
-  };
-}
-
-/** A session as a system sees it: what it is, never what is to come in it. */
-function toldSession({ id, dateText, dateTime }: Session): ToldSession {
-  return { id, dateText, ...(dateTime === undefined ? {} : { dateTime }) };
-}
-
-function position(item: ContextItem, order: ReadonlyMap<string, number>): number {
-  return order.get(item.sourceTurnIds[0] ?? "") ?? order.size;
 }

@@ -134,12 +134,17 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       seeds: { run: 7 },
       configuration: { model: { dtype: "float32" }, evaluation: { testSample: 3 } },
     });
-    expect(manifest.command).toContain("run tiny --data-dir <folder of the data set> --seed 7 --dtype float32");
+    expect(manifest.command).toContain(
+      "run tiny --data-dir <folder of the data set> --seed 7 --dtype float32",
+    );
     expect(Object.keys(await computed("whole"))).toEqual([
       "banks.csv",
       join("banks", "trained.jsonl"),
       "comparisons.csv",
+      "evidence.csv",
+      "fairness.csv",
       "leaderboard.csv",
+      "operations.csv",
       join("predictions", "memory-r1.jsonl"),
       join("predictions", "oracle.jsonl"),
       join("predictions", "rag.jsonl"),

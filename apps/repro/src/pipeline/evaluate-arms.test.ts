@@ -36,6 +36,19 @@ describe("chooseQuestions", () => {
     });
   });
 
+  it("asks only what the told sessions hold the evidence of", () => {
+    const idsWith = (sessions: string): string[] =>
+      choose(["evaluation.sessions", sessions], ["evaluation.testSample", "99"]).test;
+    const told = idsWith("2");
+    expect(told.length).toBeGreaterThan(0);
+    expect(told.length).toBeLessThan(all.length);
+    for (const { id, evidenceTurnIds } of splits.test.questions) {
+      const isEarly = evidenceTurnIds.every((turnId) => /^D[12]:/.test(turnId));
+      expect(told.includes(id), id).toBe(isEarly && evidenceTurnIds.length > 0);
+    }
+    expect(idsWith("99")).toEqual(all);
+  });
+
   it("draws adversarial questions of the test conversations apart, none by default", () => {
     const adversarialOf = (count: string) =>
       chooseQuestions(

@@ -22,8 +22,9 @@ export interface NamedPolicies {
 export function namePolicies(experiment: Experiment): NamedPolicies {
   for (const metric of experiment.evaluation.metrics) knownName("metric", metric, metrics);
   for (const stage of experiment.training) knownName("metric", stage.reward, metrics);
-  for (const { memory } of experiment.evaluation.arms) {
+  for (const { memory, answerVariant } of experiment.evaluation.arms) {
     if (memory.kind === "baseline") knownName("baseline", memory.baseline, baselines);
+    if (answerVariant !== undefined) knownName("answer variant", answerVariant, answerVariants);
   }
   return {
     format: knownName("manager format", experiment.manager.format, managerFormats),

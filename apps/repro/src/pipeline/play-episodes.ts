@@ -21,6 +21,8 @@ import {
 import { z } from "zod";
 import type { ProgressTask } from "../run-context.ts";
 import { jsonLines } from "./json-lines.ts";
+import { addUsage, type ModelUsage, noUsage } from "./systems/model-usage.ts";
+import type { CountReplyTokens } from "./systems/token-counter.ts";
 
 /** One conversation played by one Manager, from the empty bank on. */
 export interface Lane {
@@ -46,6 +48,8 @@ export interface PlayedEpisode {
   readonly unparsable: number;
   readonly rejected: number;
   readonly facts: readonly DatedFact[];
+  /** What its decisions cost; absent where no model decided, or nobody counted. */
+  readonly usage?: ModelUsage;
 }
 
 export interface PlayOptions {
@@ -55,6 +59,8 @@ export interface PlayOptions {
   readonly seed: number;
   /** 0 plays greedily. */
   readonly temperature: number;
+  /** Absent: what the decisions cost is not counted (a validation inside training). */
+  readonly countTokens?: CountReplyTokens;
   /** Where the replies are kept; absent: nowhere (a validation inside training). */
   readonly file: string | undefined;
   readonly progress: ProgressTask;
@@ -90,6 +96,7 @@ export async function playEpisodes(
       await log?.append(decisions);
     }
     complete.push(...decisions);
+    countUsage(options, turns, decisions);
     await Promise.all(
       turns.map(({ state }, index) =>
         state.episode.act({ text: decisions[index]?.reply ?? "", stopReason: "stop" }),
@@ -97,7 +104,8 @@ export async function playEpisodes(
     );
     options.progress.advance(active.length);
   }
-  return new Map(states.map((state) => [state.lane.key, toPlayed(state)]));
+  const isCounted = options.countTokens !== undefined;
+  return new Map(states.map((state) => [state.lane.key, toPlayed(state, isCounted)]));
 }
 
 /** The number of decisions that the lanes hold, for a progress bar. */
@@ -120,6 +128,7 @@ interface LaneState {
   readonly lane: Lane;
   readonly facts: readonly DatedFact[];
   readonly episode: ManagerEpisode;
+  usage: ModelUsage;
 }
 
 /** A lane that has a fact to decide on in this round. */
@@ -139,6 +148,7 @@ function startLane(lane: Lane): LaneState {
     lane,
     facts,
     episode: startManagerEpisode(lane.manager, { bank: createMemoryBank(), facts }),
+    usage: noUsage,
   };
 }
 
@@ -193,6 +203,19 @@ async function askRound(
   }));
 }
 
+/** From prompts and replies and not from what was asked just now, so that a resumed run counts the same. */
+function countUsage(
+  { countTokens }: PlayOptions,
+  turns: readonly LaneTurn[],
+  decisions: readonly Decision[],
+): void {
+  if (countTokens === undefined) return;
+  for (const [index, { state, prompt }] of turns.entries()) {
+    const tokens = countTokens(prompt, [decisions[index]?.reply ?? ""]);
+    state.usage = addUsage(state.usage, { calls: 1, ...tokens });
+  }
+}
+
 /** A reply that never came would leave a hole in a bank that every later answer stands on: the run stops instead. */
 function replyText(result: GenerateResult | undefined, lane: string, round: number): string {
   if (result?.status === "completed") {
@@ -205,12 +228,13 @@ function replyText(result: GenerateResult | undefined, lane: string, round: numb
   });
 }
 
-function toPlayed({ episode, facts }: LaneState): PlayedEpisode {
+function toPlayed({ episode, facts, usage }: LaneState, isCounted: boolean): PlayedEpisode {
   return {
     bank: episode.bank(),
     operations: episode.operationCounts(),
     unparsable: episode.unparsableCount(),
     rejected: episode.rejectedCount(),
     facts,
+    ...(isCounted ? { usage } : {}),
   };
 }

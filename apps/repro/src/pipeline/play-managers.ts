@@ -4,9 +4,16 @@ import type { Conversation } from "@memory-r1/spec";
 import type { Arm } from "../experiment.ts";
 import { countDecisions, type Lane, type PlayedEpisode, playEpisodes } from "./play-episodes.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
+import type { Timings } from "./systems/timings.ts";
+import { createTokenCounter } from "./systems/token-counter.ts";
 
 /** Who can have written a bank that is evaluated. */
 export type ManagerKind = Extract<Arm["memory"], { kind: "bank" }>["manager"];
+
+/** The name of a Manager's banks in the tables of memories. */
+export function managerMemoryName(manager: ManagerKind): string {
+  return `memory-r1/${manager}`;
+}
 
 /** Every conversation played whole by one Manager: conversation id to what it came to. */
 export type PlayedBanks = ReadonlyMap<string, PlayedEpisode>;
@@ -21,6 +28,7 @@ export async function playManagers(
   kinds: ReadonlyMap<ManagerKind, readonly Conversation[]>,
   conversations: readonly Conversation[],
   trainedManager: TrainedAgent | undefined,
+  timings: Timings,
 ): Promise<ReadonlyMap<ManagerKind, PlayedBanks>> {
   const played = new Map<ManagerKind, PlayedBanks>();
   // Banks of facts as they are: also the source of the oracle and of other conversations' memories.
@@ -33,7 +41,7 @@ export async function playManagers(
   );
   if (untrained.length > 0) {
     const lanes = untrained.flatMap((kind) => lanesOf(services, kind, kinds.get(kind) ?? []));
-    const episodes = await play(services, "untrained", lanes, services.base);
+    const episodes = await play(services, untrained, lanes, services.base, timings);
     for (const kind of untrained) played.set(kind, ofKind(episodes, kind, kinds.get(kind) ?? []));
   }
   const ofTrained = kinds.get("trained");
@@ -44,7 +52,8 @@ export async function playManagers(
       return played.set("trained", sameBanks);
     }
     const lanes = lanesOf(services, "trained", ofTrained);
-    const episodes = await play(services, "trained", lanes, await services.trained(trainedManager));
+    const generator = await services.trained(trainedManager);
+    const episodes = await play(services, ["trained"], lanes, generator, timings);
     played.set("trained", ofKind(episodes, "trained", ofTrained));
   }
   return played;
@@ -81,15 +90,26 @@ function laneKey(kind: ManagerKind, conversationId: string): string {
 
 async function play(
   services: RunServices,
-  name: string,
+  kinds: readonly ManagerKind[],
   lanes: readonly Lane[],
   generator: RunServices["base"],
+  timings: Timings,
 ): Promise<ReadonlyMap<string, PlayedEpisode>> {
+  const name = kinds.includes("trained") ? "trained" : "untrained";
   const progress = services.context.startProgress(`${name} Manager: banks`, countDecisions(lanes));
   try {
     return await playEpisodes({
       lanes,
-      generator,
+      generator: {
+        description: generator.description,
+        // Each Manager of the batch waits for all of it: one sample for each.
+        generate: (requests) =>
+          kinds.reduce(
+            (work, kind) => () => timings.time(managerMemoryName(kind), "ingest", work),
+            () => generator.generate(requests),
+          )(),
+      },
+      countTokens: createTokenCounter(services.engine.tokenizer).ofReply,
       maxTokens: services.experiment.manager.maxTokens,
       seed: services.experiment.seed,
       temperature: 0,

@@ -13,7 +13,7 @@ import type {
   RunResult,
 } from "../run-context.ts";
 import { bankTable } from "./bank-table.ts";
-import { chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
+import { answerAgentOf, chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
 import { loadDataset, loadRunDataset, splitFor } from "./load-dataset.ts";
 import { namePolicies } from "./named-policies.ts";
@@ -22,6 +22,11 @@ import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { openServices, type OpenedServices } from "./open-services.ts";
 import { scorePredictions } from "./score-predictions.ts";
+import { evidenceTable } from "./systems/evidence-table.ts";
+import { fairnessTable } from "./systems/fairness-table.ts";
+import { latencyTable } from "./systems/latency-table.ts";
+import { operationsTable } from "./systems/operations-table.ts";
+import { createTokenCounter } from "./systems/token-counter.ts";
 import { chooseCategoryNaming, detailTables, tabulate } from "./tabulate.ts";
 import { trainAnswerAgent } from "./train-answer-agent.ts";
 import { trainManager } from "./train-manager.ts";
@@ -159,6 +164,14 @@ async function work(
     intervals: "all",
   });
   const banks = bankTable(evaluation);
+  const fairness = fairnessTable({
+    experiment,
+    evaluation,
+    tokens: createTokenCounter(services.engine.tokenizer),
+    agentOf: (arm) => answerAgentOf(services, arm),
+  });
+  const evidence = evidenceTable(experiment, evaluation);
+  const operations = operationsTable(experiment, evaluation);
   const details = detailTables(tables);
   const later = changedSittings(config);
   await writeResult({
@@ -167,8 +180,21 @@ async function work(
       "leaderboard.csv": renderCsv(tables.leaderboard),
       "comparisons.csv": renderCsv(tables.comparisons),
       "banks.csv": renderCsv(banks),
+      "evidence.csv": renderCsv(evidence),
+      "fairness.csv": renderCsv(fairness),
+      "operations.csv": renderCsv(operations),
+      // Apart from all else, since no two runs take equally long.
+      "latency.md": renderMarkdown(latencyTable(experiment, evaluation.timings)),
       ...(tables.refusals === undefined ? {} : { "refusals.csv": renderCsv(tables.refusals) }),
-      "table.md": [tables.overall, ...details, tables.comparisons, banks]
+      "table.md": [
+        tables.overall,
+        ...details,
+        tables.comparisons,
+        banks,
+        fairness,
+        evidence,
+        operations,
+      ]
         .map(renderMarkdown)
         .join("\n"),
     },

@@ -26,6 +26,6 @@ export const longMemEvalCategories: Readonly<Record<LongMemEvalType, QuestionCat
   "single-session-preference": named("single-session-preference", "SSP"),
   "single-session-assistant": named("single-session-assistant", "OD"),
   "multi-session": named("multi-session", "MS"),
-  "knowledge-update": named("knowledge-update", "KU"),
+  "knowledge-update": { ...named("knowledge-update", "KU"), isUpdate: true },
   "temporal-reasoning": named("temporal-reasoning", "TR"),
 };

@@ -108,6 +108,7 @@ describe("parseLongMemEvalRecord", () => {
       expect(questionOf({ question_type: type })?.category).toEqual({
         code: type,
         names: expect.objectContaining({ official: type }),
+        ...(type === "knowledge-update" ? { isUpdate: true } : {}),
       });
     }
   });

@@ -60,7 +60,7 @@ class LoraLinear(nn.Module):
         pair = self.active
         if pair is None:
             weight = self.base.weight if self.merged is None else self.merged
-            return nn.functional.linear(inputs, weight, self.base.bias)
+            return _apply_linear(inputs, weight, self.base.bias)
         if not torch.is_grad_enabled():
             # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
             rows = inputs.reshape(-1, self.in_features)
@@ -79,6 +79,28 @@ class LoraLinear(nn.Module):
         return output
 
 
+FEW_ROWS = 24
+"""Up to so many rows of inputs `_apply_linear` multiplies the other way round."""
+
+
+def _apply_linear(
+    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """inputs @ weight.T + bias.
+
+    A decode step of a few sequences is bound by reading the weights. MKL's kernel for few rows times a transposed
+    matrix reads them up to three times as slowly as for a matrix times few columns (docs/log.md of 2026-11-25).
+    """
+    size = inputs.shape[-1]
+    count = inputs.numel() // size
+    if torch.is_grad_enabled() or not 1 < count <= FEW_ROWS or inputs.device.type != "cpu":
+        return nn.functional.linear(inputs, weight, bias)
+    product = torch.mm(weight, inputs.reshape(count, size).t()).t().contiguous()
+    if bias is not None:
+        product += bias
+    return product.view(*inputs.shape[:-1], weight.shape[0])
+
+
 def _apply_lora(
     rows: torch.Tensor,
     down: torch.Tensor,
@@ -89,7 +111,7 @@ def _apply_lora(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The layer's output for rows of inputs, and the inputs reduced to the adapter's rank."""
     reduced = rows @ down.t()
-    output = nn.functional.linear(rows, weight, bias)
+    output = _apply_linear(rows, weight, bias)
     return output.addmm_(reduced, up.t(), alpha=scale), reduced
 
 

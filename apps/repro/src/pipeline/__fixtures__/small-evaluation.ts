@@ -66,4 +66,7 @@ export const evaluation: Evaluation = {
     ["after", predict(answered("A red car!"), answered("just two dogs"), answered("1 may 2024"))],
   ]),
   banks: new Map(),
+  systems: new Map(),
+  conversations: [],
+  timings: [],
 };

@@ -1,0 +1,15 @@
+import { defineExperiment } from "@memory-r1/repro/experiment";
+import { systemArms } from "@memory-r1/repro/system-arms";
+
+/** Every memory system on the embedded mini set: nothing to download but the model. */
+export const experiment = defineExperiment({
+  name: "systems-demo",
+  description: "Every memory system on three short conversations (embedded mini set)",
+  dataset: "locomo-mini",
+  model: { name: "smollm2-135m-instruct" },
+  evaluation: {
+    metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
+    mainMetric: "squad-f1",
+    arms: systemArms(),
+  },
+});
