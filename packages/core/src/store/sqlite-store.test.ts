@@ -92,9 +92,10 @@ describe("the SQLite store", () => {
 
   it("serves several processes at once, and leaves nothing of one that is killed in a batch", async () => {
     const path = newPath();
-    const child = fileURLToPath(new URL("./__fixtures__/write-in-child.mjs", import.meta.url));
+    const launcher = fileURLToPath(new URL("./__fixtures__/run-in-child.mjs", import.meta.url));
+    const child = fileURLToPath(new URL("./__fixtures__/write-in-child.ts", import.meta.url));
     const run = async (...words: readonly string[]): Promise<unknown> => {
-      const process = spawn("node", [child, path, ...words], {
+      const process = spawn("node", [launcher, child, path, ...words], {
         stdio: ["ignore", "inherit", "inherit"],
       });
       const [code, signal] = await once(process, "exit");
