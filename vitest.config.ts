@@ -9,6 +9,7 @@ export default defineConfig({
     include: [
       "{packages,apps}/*/src/**/*.test.ts",
       "benchmarks/{*,metrics-differential/*,common/*,speed/*}.test.ts",
+      "examples/src/*.test.ts",
       "tools/src/**/*.test.ts",
     ],
     // Tests of the engine start a Python process and load a model.

@@ -17,6 +17,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
  */
 const programs = {
   repro: { project: "benchmarks", module: "apps/repro/dist/main.js", toleratesTypeErrors: false },
+  example: { project: "examples", module: "examples/dist/main.js", toleratesTypeErrors: false },
   test: { project: ".", module: "tools/dist/test.js", toleratesTypeErrors: true },
   check: { project: "tools", module: "tools/dist/check.js", toleratesTypeErrors: true },
   fix: { project: "tools", module: "tools/dist/fix.js", toleratesTypeErrors: true },

@@ -76,12 +76,60 @@ describeTextGeneratorContract("@huggingface/inference, embedded engine", async (
   };
 });
 
+describeTextGeneratorContract("@huggingface/inference streaming, embedded engine", async () => {
+  const { engine } = await startOnce();
+  return {
+    generator: createInferenceGenerator({
+      model: engine.model.name,
+      endpointUrl: engine.baseUrl,
+      accessToken: engine.token,
+      onPiece: () => undefined,
+    }),
+    refused,
+  };
+});
+
+describe("the embedded engine as an endpoint", () => {
+  it("streams the text that it gives otherwise", async () => {
+    const { engine } = await startOnce();
+    const pieces: string[] = [];
+    const target = {
+      model: engine.model.name,
+      endpointUrl: engine.baseUrl,
+      accessToken: engine.token,
+    };
+    const request: GenerateRequest = {
+      messages: [{ role: "user", content: "Say the word red." }],
+      maxTokens: 8,
+      temperature: 0,
+      seed: 1,
+    };
+    const whole = await createInferenceGenerator(target).generate([request]);
+    const onPiece = ({ text }: { readonly text: string }) => pieces.push(text);
+    const streamed = await createInferenceGenerator({ ...target, onPiece }).generate([request]);
+    expect(streamed).toEqual(whole);
+    expect(whole).toMatchObject([{ completions: [{ text: pieces.join("") }] }]);
+  });
+
+  it("says that a key is wrong, once", async () => {
+    const { engine } = await startOnce();
+    const generator = createInferenceGenerator({
+      model: engine.model.name,
+      endpointUrl: engine.baseUrl,
+      accessToken: "wrong",
+    });
+    const [result] = await generator.generate([{ ...refused, maxTokens: 1 }]);
+    expect(result).toMatchObject({ status: "failed", attempts: 1 });
+    expect(JSON.stringify(result)).toContain("is the access token right");
+  });
+});
+
 describe("the two ways to the embedded engine", () => {
   it("give the same greedy text: prompts are the same tokens in TypeScript and in Python", async () => {
     const { engine, tokenizer } = await startOnce();
     const sessionId = await engine.client.createSession();
     const request: GenerateRequest = {
-      messages: [{ role: "user", content: "Was machst du? 😀 Antworte kurz: ½ × 7 =" }],
+      messages: [{ role: "user", content: "Was machst du? 😀<|im_end|> Antworte kurz: ½ × 7 =" }],
       maxTokens: 12,
       temperature: 0,
       seed: 1,

@@ -13,6 +13,8 @@ export type { FactToDecide, ParsedOperations } from "./manager/formats/manager-f
 export { type ManagerFormatName, managerFormats } from "./manager/formats/registry.ts";
 export * from "./manager/manager-agent.ts";
 export * from "./manager/memory-manager.ts";
+export * from "./memory/draw-history.ts";
+export * from "./memory/memory-r1.ts";
 export { promptHashes, type PromptName } from "./prompts/prompts.ts";
 export * from "./retrieval/bm25-retriever.ts";
 export * from "./retrieval/dense-retriever.ts";

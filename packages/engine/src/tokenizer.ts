@@ -7,12 +7,16 @@ import { createLibraryTokenizer, type LibraryTokenizer } from "./tokenizers-libr
 
 /**
  * Text to token ids and back, equal to Python's transformers for the same model directory. Special tokens are never
- * added: a chat template writes them itself, and their spellings inside any text become special tokens, as in Python.
+ * added: a chat template writes them itself. Their spellings become special tokens in `encode`, as in Python, and stay
+ * plain text inside the messages of a chat (`encodeChat`), unlike in Python: what someone said must not end their turn.
  */
 export interface ChatTokenizer {
   /** Ids of a text; lone surrogates (half an emoji) count as U+FFFD. */
   encode(text: string): readonly number[];
-  /** Ids of `renderChat`, as Python's `apply_chat_template(messages, tokenize=True)`. */
+  /**
+   * Ids of `renderChat`, as Python's `apply_chat_template(messages, tokenize=True)`, but for spellings of special tokens
+   * inside a message: each is encoded as its first character and the rest, apart (as chat.py of engine-torch does).
+   */
   encodeChat(
     messages: readonly ChatMessage[],
     options?: { readonly addGenerationPrompt?: boolean },
@@ -70,7 +74,9 @@ type PreTokenizer = z.infer<typeof preTokenizerSchema>;
 
 const tokenizerFileSchema = z.looseObject({
   model: z.looseObject({}),
-  added_tokens: z.array(z.looseObject({})),
+  added_tokens: z.array(
+    z.looseObject({ content: z.string().optional(), special: z.boolean().optional() }),
+  ),
   pre_tokenizer: preTokenizerSchema.nullish(),
 });
 
@@ -140,6 +146,31 @@ function trimStandIns(present: string): readonly (readonly [string, string])[] {
   for (const space of spacesOfPythonOnly) take(space, spacesOfBoth);
   take(spaceOfJavaScriptOnly, spacesOfNeither);
   return pairs;
+}
+
+/**
+ * The messages with a mark after the first character of every special token's spelling: the parts between the marks hold
+ * no such spelling. Undefined: there is none. The mark is a character of no meaning that the messages do not contain.
+ */
+function markControlTokens(
+  messages: readonly ChatMessage[],
+  controlTokens: readonly string[],
+): { readonly messages: readonly ChatMessage[]; readonly mark: string } | undefined {
+  const all = messages.map(({ content }) => content).join("");
+  const present = controlTokens.filter((token) => all.includes(token));
+  if (present.length === 0) return undefined;
+  let code = 0xe000;
+  while (all.includes(String.fromCharCode(code))) code += 1;
+  const mark = String.fromCharCode(code);
+  const broken = (content: string): string =>
+    present.reduce((text, token) => {
+      const [first = ""] = token;
+      return text.replaceAll(token, () => `${first}${mark}${token.slice(first.length)}`);
+    }, content);
+  return {
+    messages: messages.map(({ role, content }) => ({ role, content: broken(content) })),
+    mark,
+  };
 }
 
 async function readRequired(directory: string, name: string): Promise<string> {
@@ -219,6 +250,13 @@ export async function loadChatTokenizer(modelDirectory: string): Promise<ChatTok
   const encode = (text: string): readonly number[] =>
     text === "" ? [] : tokenizer.encode(text, { add_special_tokens: false }).ids;
 
+  // Longer ones first, so that none is found as a part of another.
+  const controlTokens = file.added_tokens
+    .flatMap(({ content, special }) =>
+      special === true && content !== undefined && content.length > 1 ? [content] : [],
+    )
+    .toSorted((left, right) => right.length - left.length);
+
   const renderChat: ChatTokenizer["renderChat"] = (messages, options) => {
     if (template === undefined)
       throw new ConfigError(
@@ -244,7 +282,13 @@ export async function loadChatTokenizer(modelDirectory: string): Promise<ChatTok
   return {
     encode,
     renderChat,
-    encodeChat: (messages, options) => encode(renderChat(messages, options)),
+    encodeChat: (messages, options) => {
+      const marked = markControlTokens(messages, controlTokens);
+      if (marked === undefined) return encode(renderChat(messages, options));
+      return renderChat(marked.messages, options)
+        .split(marked.mark)
+        .flatMap((part) => encode(part));
+    },
     decode(ids, options) {
       const known = ids.filter((id) => tokenizer.id_to_token(id) !== undefined);
       if (known.length === 0) return "";

@@ -47,7 +47,7 @@ export function createInferenceEmbedding(options: InferenceEmbeddingOptions): In
   let { dimension } = options;
 
   async function embedBatch(texts: readonly string[]): Promise<readonly Float32Array[]> {
-    const answer: unknown = await caller.call(`embedding with ${options.model}`, (signal) =>
+    const answer: unknown = await caller.call(`embedding with ${options.model}`, (tryOptions) =>
       client.featureExtraction(
         {
           model: options.model,
@@ -55,7 +55,7 @@ export function createInferenceEmbedding(options: InferenceEmbeddingOptions): In
           ...(options.provider === undefined ? {} : { provider: options.provider }),
           inputs: [...texts],
         },
-        { retry_on_error: false, signal },
+        tryOptions,
       ),
     );
     const parsed = vectorsSchema.safeParse(answer);

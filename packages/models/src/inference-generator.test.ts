@@ -117,7 +117,7 @@ describe("createInferenceGenerator", () => {
     const [result] = await generator.generate([request("x")]);
     expect(result).toMatchObject({ status: "completed", attempts: 5 });
     expect(running.seen).toHaveLength(5);
-    expect(generator.statistics()).toEqual({ calls: 1, retries: 4, failures: 0 });
+    expect(generator.statistics()).toEqual({ calls: 1, retries: 4, failures: 0, unconstrained: 0 });
   });
 
   it("tries again when no answer comes in time", async () => {
@@ -145,7 +145,7 @@ describe("createInferenceGenerator", () => {
     expect(JSON.stringify(result)).toMatch(/HTTP 500.*out of memory/);
     expect(running.seen).toHaveLength(3);
     expect(warnings).toHaveLength(2);
-    expect(generator.statistics()).toEqual({ calls: 1, retries: 2, failures: 1 });
+    expect(generator.statistics()).toEqual({ calls: 1, retries: 2, failures: 1, unconstrained: 0 });
   });
 
   it.each([400, 401, 404, 422])("does not try again after HTTP %i", async (status) => {
@@ -166,7 +166,7 @@ describe("createInferenceGenerator", () => {
 
   it.each([
     ["no chat completion", { status: 200, body: { id: "1", created: 1, model: "m", usage: {} } }],
-    ["a web page", { status: 200, html: "<html>" }],
+    ["a web page", { status: 200, text: "<html>", contentType: "text/html" }],
     ["a filtered text", chatCompletion("hi", "content_filter")],
   ] as const)("fails when the answer is %s", async (_, reaction) => {
     const { generator } = await start(() => reaction, { retries: 0 });

@@ -10,10 +10,18 @@ export interface SeenRequest {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** An answer, or a connection that breaks, or silence. */
+/**
+ * An answer, or a connection that breaks, or silence. `text` is sent as it is, under `application/json` unless another
+ * type is said; `events` are the data of server-sent events, after which the answer ends, breaks off or hangs.
+ */
 export type Reaction =
-  | { readonly status: number; readonly body: unknown }
-  | { readonly status: number; readonly html: string }
+  | {
+      readonly status: number;
+      readonly body: unknown;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  | { readonly status: number; readonly text: string; readonly contentType?: string }
+  | { readonly events: readonly string[]; readonly afterwards?: "end" | "break" | "hang" }
   | "break"
   | "hang";
 
@@ -31,12 +39,22 @@ function react(reaction: Reaction, response: ServerResponse): void {
     response.socket?.destroy();
     return;
   }
-  response.statusCode = reaction.status;
-  if ("html" in reaction) {
-    response.setHeader("content-type", "text/html");
-    response.end(reaction.html);
+  if ("events" in reaction) {
+    response.setHeader("content-type", "text/event-stream");
+    for (const event of reaction.events) response.write(`data: ${event}\n\n`);
+    // A break that leaves no time for what was written would be a break before it.
+    if (reaction.afterwards === "break") response.write("", () => response.destroy());
+    else if (reaction.afterwards !== "hang") response.end();
     return;
   }
+  response.statusCode = reaction.status;
+  if ("text" in reaction) {
+    response.setHeader("content-type", reaction.contentType ?? "application/json");
+    response.end(reaction.text);
+    return;
+  }
+  for (const [name, value] of Object.entries(reaction.headers ?? {}))
+    response.setHeader(name, value);
   response.setHeader("content-type", "application/json");
   response.end(JSON.stringify(reaction.body));
 }
@@ -94,4 +112,23 @@ export function chatCompletion(text: string, finishReason = "stop"): Reaction {
       ],
     },
   };
+}
+
+/** The same as server-sent events: each piece of the text in a chunk of its own, then why it ended; null: it did not. */
+export function chatCompletionEvents(
+  pieces: readonly string[],
+  finishReason: string | null = "stop",
+): readonly string[] {
+  const chunk = (delta: object, reason: string | null): string =>
+    JSON.stringify({
+      id: "1",
+      object: "chat.completion.chunk",
+      created: 1,
+      model: "m",
+      choices: [{ index: 0, delta, finish_reason: reason }],
+    });
+  return [
+    ...pieces.map((content) => chunk({ role: "assistant", content }, null)),
+    ...(finishReason === null ? [] : [chunk({}, finishReason), "[DONE]"]),
+  ];
 }

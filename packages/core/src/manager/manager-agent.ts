@@ -11,6 +11,8 @@ export type ManagerDecision =
       readonly operations: readonly MemoryOperation[];
       /** The model's reply; absent where no model was asked. */
       readonly raw?: string;
+      /** The reply was mended before it could be read. */
+      readonly repaired?: true;
     }
   | { readonly status: "unparsable"; readonly reason: string; readonly raw: string }
   | { readonly status: "failed"; readonly reason: string };
@@ -62,7 +64,12 @@ export function createManagerAgent({
         return { status: "failed", reason: "the generator gave no completion" };
       const parsed = manager.parse(raw, shown);
       return parsed.status === "parsed"
-        ? { status: "decided", operations: parsed.operations, raw }
+        ? {
+            status: "decided",
+            operations: parsed.operations,
+            raw,
+            ...(parsed.repaired === true ? { repaired: true } : {}),
+          }
         : { status: "unparsable", reason: parsed.reason, raw };
     },
   };

@@ -45,6 +45,7 @@ describe("memory-r1 system", () => {
       operations: { ADD: 2, UPDATE: 0, DELETE: 0, NOOP: 0 },
       unparsable: 0,
       rejected: 0,
+      repaired: 0,
     });
     expect((await opened.context({ id: "q", text: "Who sings?" }))[0]).toEqual({
       text: "Mia sings",
@@ -73,6 +74,7 @@ describe("memory-r1 system", () => {
       operations: { ADD: 1, UPDATE: 0, DELETE: 0, NOOP: 1 },
       unparsable: 1,
       rejected: 1,
+      repaired: 0,
     });
     expect(
       opened

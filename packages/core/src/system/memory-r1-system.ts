@@ -17,6 +17,8 @@ import { type MemorySelection, topMemories } from "../retrieval/top-memories.ts"
 /** What a Manager did in a conversation so far. A fact is one decision; a decision can hold several operations. */
 export interface ManagerCounts extends SystemCounts {
   readonly facts: number;
+  /** Replies that were no valid JSON and were mended; they are among the decided ones. */
+  readonly repaired: number;
   readonly operations: Readonly<Record<MemoryOperationKind, number>>;
 }
 
@@ -58,9 +60,10 @@ function openSession(
   let facts = 0;
   let unparsable = 0;
   let rejected = 0;
+  let repaired = 0;
   return {
     bank: () => bank,
-    counts: () => ({ facts, operations: { ...operations }, unparsable, rejected }),
+    counts: () => ({ facts, operations: { ...operations }, unparsable, rejected, repaired }),
     ingest: async (turn, session, turnFacts) => {
       for (const fact of turnFacts) {
         const decision = await agent.decide({ bank, fact, date: session.dateText });
@@ -75,6 +78,7 @@ function openSession(
           unparsable += 1;
           continue;
         }
+        if (decision.repaired === true) repaired += 1;
         const result = applyOperations(bank, decision.operations, {
           actor: agent.name,
           participant: fact.participant,

@@ -107,6 +107,51 @@ class ChatRequest(StandardMessage):
         return [text for text in stop if text]
 
 
+def encode_chat(tokenizer: Any, conversation: list[dict[str, str]]) -> list[int]:
+    """The ids of a conversation with the assistant's turn opened.
+
+    They are those of `apply_chat_template`, but for spellings of special tokens inside a message: each is encoded as
+    its first character and the rest, apart, so that what someone said cannot end their turn or open another's
+    (`encodeChat` of packages/engine does the same).
+    """
+    contents = "".join(message["content"] for message in conversation)
+    # Longer ones first, so that none is found as a part of another.
+    controls = sorted(
+        (
+            token.content
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special and len(token.content) > 1 and token.content in contents
+        ),
+        key=len,
+        reverse=True,
+    )
+    if not controls:
+        ids = tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        return [int(token) for token in ids]
+    # A character of no meaning that the messages do not contain.
+    mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in contents)
+
+    def broken(text: str) -> str:
+        for control in controls:
+            text = text.replace(control, control[0] + mark + control[1:])
+        return text
+
+    text = str(
+        tokenizer.apply_chat_template(
+            [{**message, "content": broken(message["content"])} for message in conversation],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+    )
+    return [
+        int(token)
+        for part in text.split(mark)
+        for token in tokenizer.encode(part, add_special_tokens=False)
+    ]
+
+
 class ChatCodec:
     """Renders conversations with the model's own template and reads completions. One thread (the event loop)."""
 
@@ -129,14 +174,11 @@ class ChatCodec:
             for message in messages
         ]
         try:
-            ids = self._tokenizer.apply_chat_template(
-                conversation, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
+            return tuple(encode_chat(self._tokenizer, conversation))
         except TemplateError as error:
             raise EngineError(
                 400, f"the model's chat template refuses the messages: {error}"
             ) from error
-        return tuple(int(token) for token in ids)
 
     def job(self, request: ChatRequest, fallback_seed: int) -> types.SampleJob:
         tokens = self.prompt(request.messages)

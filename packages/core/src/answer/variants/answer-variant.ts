@@ -38,6 +38,8 @@ export function memoryLines(
 ): string {
   if (memories.length === 0) return "(none)";
   return memories
-    .map((memory, index) => line(memory, index).replaceAll(/\s*[\r\n]+\s*/g, " "))
+    .map((memory, index) =>
+      line(memory, index).replaceAll(/\s*[\r\n\v\f\u0085\u2028\u2029]+\s*/g, " "),
+    )
     .join("\n");
 }

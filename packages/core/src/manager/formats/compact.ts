@@ -3,6 +3,7 @@ import { renderPrompt } from "../../prompts/prompts.ts";
 import {
   type ManagerFormat,
   maxMemoryCharacters,
+  oneLine,
   type ParsedOperations,
   unparsable,
 } from "./manager-format.ts";
@@ -64,9 +65,4 @@ function parseCompact(text: string, shown: readonly MemoryEntry[]): ParsedOperat
   return updated === ""
     ? unparsable("UPDATE without a text")
     : { status: "parsed", operations: [{ kind: "UPDATE", id: entry.id, text: updated }] };
-}
-
-/** A line break inside a memory would read as the next memory. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim();
 }

@@ -8,7 +8,12 @@ export interface FactToDecide {
 
 /** What a reply asks for. An unparsable one is an outcome to count, with the reason in words. */
 export type ParsedOperations =
-  | { readonly status: "parsed"; readonly operations: readonly MemoryOperation[] }
+  | {
+      readonly status: "parsed";
+      readonly operations: readonly MemoryOperation[];
+      /** The reply was no valid JSON and could be mended without a guess at what was meant; to be counted. */
+      readonly repaired?: true;
+    }
   | { readonly status: "unparsable"; readonly reason: string };
 
 /**
@@ -31,6 +36,14 @@ export interface ManagerFormat {
 
 /** Characters of one memory text under a grammar: a merge of two facts fits, a runaway reply does not. */
 export const maxMemoryCharacters = 240;
+
+/** More operations than this for one fact are a runaway reply: it is unparsable as a whole, and nothing is applied. */
+export const maxOperationsPerReply = 32;
+
+/** A line break inside a memory or a fact would read as the next line of the prompt. */
+export function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n\v\f\u0085\u2028\u2029]+\s*/g, " ").trim();
+}
 
 export function unparsable(reason: string): ParsedOperations {
   return { status: "unparsable", reason };

@@ -1,9 +1,12 @@
 import { HarnessError, type MemoryEntry, type MemoryOperation, parseJson } from "@memory-r1/spec";
+import { jsonrepair } from "jsonrepair";
 import { z } from "zod";
 import { renderPrompt } from "../../prompts/prompts.ts";
 import {
   type ManagerFormat,
   maxMemoryCharacters,
+  maxOperationsPerReply,
+  oneLine,
   type ParsedOperations,
   unparsable,
 } from "./manager-format.ts";
@@ -24,7 +27,9 @@ const replySchema = z.object({ memory: z.array(itemSchema) });
 /**
  * The paper's contract (adapted from Mem0): one JSON object that lists what each shown memory becomes. `NONE` is NOOP:
  * a reply without any other event is one NOOP. Text around the object, such as a code fence, is passed over; fields
- * that an operation does not need (`old_memory`, an ADD's id) are not read.
+ * that an operation does not need (`old_memory`, an ADD's id) are not read. An object that is closed but no valid JSON
+ * (a comma too many, single quotes, keys without quotes) is mended by the library jsonrepair and marked `repaired`; one
+ * that was cut off is not, because operations may be missing from it.
  */
 export const mem0JsonFormat: ManagerFormat = {
   maxTokens: 2048,
@@ -33,9 +38,9 @@ export const mem0JsonFormat: ManagerFormat = {
       memories: JSON.stringify(
         shown.map((entry, index) => ({ id: String(index + firstLabel), text: entry.text })),
       ),
-      participant: fact.participant,
-      fact: fact.text,
-      date,
+      participant: oneLine(fact.participant),
+      fact: oneLine(fact.text),
+      date: oneLine(date),
     }),
   constraint: (shownCount) => ({
     type: "json_schema",
@@ -44,19 +49,47 @@ export const mem0JsonFormat: ManagerFormat = {
   parse: parseMem0Json,
 };
 
+/** The end of a reply whose list is closed: after it nothing of the list can be missing. */
+const closedList = /\]\s*,?\s*\}$/;
+
+type Reply = z.infer<typeof replySchema>;
+
+/** @throws DataFormatError for what is no reply even when it is mended */
+function readReply(json: string): { readonly reply: Reply; readonly repaired?: true } {
+  try {
+    return { reply: parseJson(json, replySchema, "the reply") };
+  } catch (error) {
+    if (!HarnessError.isInstance(error) || !closedList.test(json)) throw error;
+    const mended = mend(json);
+    // Valid JSON of another shape stays as it is: the first error says what is wrong with it.
+    if (mended === undefined) throw error;
+    return { reply: parseJson(mended, replySchema, "the mended reply"), repaired: true };
+  }
+}
+
+/** Undefined: it cannot be mended, or there is nothing to mend. */
+function mend(json: string): string | undefined {
+  try {
+    const mended = jsonrepair(json);
+    return mended === json ? undefined : mended;
+  } catch {
+    return undefined;
+  }
+}
+
 function parseMem0Json(text: string, shown: readonly MemoryEntry[]): ParsedOperations {
   const start = text.indexOf("{");
   const end = text.lastIndexOf("}");
   if (start < 0 || end < start) return unparsable("no JSON object");
-  let reply: z.infer<typeof replySchema>;
+  let read: ReturnType<typeof readReply>;
   try {
-    reply = parseJson(text.slice(start, end + 1), replySchema, "the reply");
+    read = readReply(text.slice(start, end + 1));
   } catch (error) {
     if (!HarnessError.isInstance(error)) throw error;
     return unparsable(error.message);
   }
   const operations: MemoryOperation[] = [];
-  for (const item of reply.memory) {
+  for (const item of read.reply.memory) {
     if (item.event === "NONE") continue;
     if (item.event === "ADD") {
       operations.push({ kind: "ADD", text: item.text });
@@ -70,7 +103,16 @@ function parseMem0Json(text: string, shown: readonly MemoryEntry[]): ParsedOpera
         : { kind: "DELETE", id: entry.id },
     );
   }
-  return { status: "parsed", operations: operations.length > 0 ? operations : [{ kind: "NOOP" }] };
+  if (operations.length > maxOperationsPerReply) {
+    return unparsable(
+      `${operations.length} operations for one fact, at most ${maxOperationsPerReply}`,
+    );
+  }
+  return {
+    status: "parsed",
+    operations: operations.length > 0 ? operations : [{ kind: "NOOP" }],
+    ...(read.repaired === true ? { repaired: true } : {}),
+  };
 }
 
 /** With nothing shown, only an ADD or an empty list is possible. */
