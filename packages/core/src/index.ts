@@ -24,6 +24,7 @@ export * from "./retrieval/recency-retriever.ts";
 export * from "./retrieval/registry.ts";
 export * from "./retrieval/retriever.ts";
 export * from "./retrieval/time-filter.ts";
+export * from "./retrieval/top-by-score.ts";
 export * from "./retrieval/top-memories.ts";
 export * from "./store/bank-lines.ts";
 export * from "./store/change-bank.ts";

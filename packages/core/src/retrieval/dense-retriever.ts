@@ -58,7 +58,7 @@ export function createDenseRetriever(embeddingModel: EmbeddingModel): MatchingRe
       const embedding = embed(batch);
       for (const number of batch) pending.set(number, embedding);
     }
-    await Promise.all([...new Set([...wanted].flatMap((number) => pending.get(number) ?? []))]);
+    await Promise.all(new Set([...wanted].flatMap((number) => pending.get(number) ?? [])));
   };
 
   return createMatchingRetriever("dense", async (query, items, count) => {

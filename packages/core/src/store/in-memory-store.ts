@@ -1,7 +1,7 @@
 import { StoreError } from "@memory-r1/spec";
 import { List, Map as PersistentMap } from "immutable";
 import { createMemoryBank, type MemoryBank } from "../bank/memory-bank.ts";
-import { topByScore } from "../retrieval/retriever.ts";
+import { topByScore } from "../retrieval/top-by-score.ts";
 import {
   applyBatch,
   changedIds,

@@ -46,7 +46,7 @@ from memory_r1_engine.types import (
 )
 
 MERGE_BYTES = 2 * 2**30
-"""Weights merged with an adapter that are kept for sampling; an adapter whose layers are larger is applied beside them."""
+"""Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
 
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _META_FILE = "memory_r1.json"
@@ -90,7 +90,8 @@ class TorchEngine:
         """Load the base from a Hugging Face directory.
 
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
-        decode batch, `merge_bytes` the weights that are kept merged with an adapter for sampling. `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
+        decode batch, `merge_bytes` the weights that are kept merged with an adapter for sampling.
+        `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
             torch.set_num_threads(threads)
