@@ -3,18 +3,24 @@ import type { ExperimentInput } from "./experiment.ts";
 
 type ArmInput = ExperimentInput["evaluation"]["arms"][number];
 
+/** Windows of the Mem0 paper that have no place in the usual `systems.contextTokens` of 2,048 beside a reply. */
+export const tooLargeWindows = /^rag-windows-(1024-k2|2048-|4096-|8192-)/;
+
 /**
- * An arm for every system that there is, each with the untrained model: the baselines of the registry, whichever they
- * are, and Memory-R1 with its grammar, without it (how much of a gain is form alone), and keeping everything.
+ * An arm for every system that there is, each with the untrained model: the baselines of the registry but for those
+ * whose name `leftOut` matches, and Memory-R1 with its grammar, without it (how much of a gain is form alone), and
+ * keeping everything.
  */
-export function systemArms(): ArmInput[] {
-  const ofRegistry = Object.keys(baselines).map((baseline) => ({
-    name: baseline,
-    system: baseline,
-    variant: "untrained",
-    memory: { kind: "baseline" as const, baseline },
-    answer: "untrained" as const,
-  }));
+export function systemArms(leftOut: RegExp = tooLargeWindows): ArmInput[] {
+  const ofRegistry = Object.keys(baselines)
+    .filter((baseline) => !leftOut.test(baseline))
+    .map((baseline) => ({
+      name: baseline,
+      system: baseline,
+      variant: "untrained",
+      memory: { kind: "baseline" as const, baseline },
+      answer: "untrained" as const,
+    }));
   const ofManagers = (
     [
       ["memory-r1-untrained", "untrained, constrained", "untrained"],

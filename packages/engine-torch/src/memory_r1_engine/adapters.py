@@ -64,19 +64,14 @@ class LoraLinear(nn.Module):
         if not torch.is_grad_enabled():
             # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
             rows = inputs.reshape(-1, self.in_features)
-            result, _ = _apply_lora(
-                rows,
-                pair.down.to(rows.dtype),
-                pair.up.to(rows.dtype),
-                self.base.weight,
-                self.base.bias,
-                pair.scale,
-            )
+            output = _apply_linear(rows, self.base.weight, self.base.bias)
+            down, up = pair.down.to(rows.dtype), pair.up.to(rows.dtype)
+            result, _ = _add_low_rank(output, rows, down, up, pair.scale)
             return result.view(*inputs.shape[:-1], self.out_features)
-        output: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
+        trained: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
             inputs, pair.down, pair.up, self.base.weight, self.base.bias, pair.scale
         )
-        return output
+        return trained
 
 
 FEW_ROWS = 24
@@ -101,17 +96,15 @@ def _apply_linear(
     return product.view(*inputs.shape[:-1], weight.shape[0])
 
 
-def _apply_lora(
+def _add_low_rank(
+    output: torch.Tensor,
     rows: torch.Tensor,
     down: torch.Tensor,
     up: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The layer's output for rows of inputs, and the inputs reduced to the adapter's rank."""
+    """`output` (overwritten) with the adapter's product added, and the inputs reduced to the adapter's rank."""
     reduced = rows @ down.t()
-    output = _apply_linear(rows, weight, bias)
     return output.addmm_(reduced, up.t(), alpha=scale), reduced
 
 
@@ -131,7 +124,8 @@ class _LoraFunction(torch.autograd.Function):
         rows = inputs.reshape(-1, inputs.shape[-1])
         down = down.to(rows.dtype)
         up = up.to(rows.dtype)
-        output, reduced = _apply_lora(rows, down, up, weight, bias, scale)
+        plain = nn.functional.linear(rows, weight, bias)
+        output, reduced = _add_low_rank(plain, rows, down, up, scale)
         ctx.save_for_backward(rows, reduced, down, up, weight)
         ctx.scale = scale
         # Not a view where it can be avoided: the output layer's logits are then modified in place.
