@@ -200,7 +200,8 @@ describe("judge --predictions", () => {
     });
     isBroken = false;
     expect(await judge()).toBe(0);
-    expect(seen).toHaveLength(4);
+    // A 400 could mean the form that is asked for: the call is made once more without it.
+    expect(seen).toHaveLength(5);
     expect((await readJudged("v.jsonl"))[1]?.score).toBe(0);
   });
 
