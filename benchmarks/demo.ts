@@ -40,8 +40,9 @@ export const experiment = defineExperiment({
     },
   ],
   evaluation: {
-    // Every Manager has to play each conversation that is asked about: the test conversation is enough here.
+    // Every Manager has to play what is asked about: three sessions of the test conversation are enough here.
     validation: false,
+    sessions: 3,
     metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
     mainMetric: "squad-f1",
     arms: [
