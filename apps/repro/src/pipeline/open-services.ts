@@ -1,5 +1,10 @@
 import { join } from "node:path";
-import { createAnswerAgent, createMemoryManager, createRetriever } from "@memory-r1/core";
+import {
+  createAnswerAgent,
+  createDateReader,
+  createMemoryManager,
+  createRetriever,
+} from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
 import { metrics, scoreAnswer } from "@memory-r1/metrics";
@@ -62,7 +67,11 @@ export async function openServices(options: {
       signal: AbortSignal.any([context.signal, engineLost.signal]),
       logger: context.logger,
     });
-    const retriever = createRetriever(policies.retriever, { embeddingModel });
+    const sessions = options.dataset.conversations.flatMap((conversation) => conversation.sessions);
+    const retriever = createRetriever(policies.retriever, {
+      embeddingModel,
+      readDateTime: createDateReader(sessions),
+    });
     const generatorOf = async (
       source: { readonly baseModel: string } | { readonly modelPath: string },
       description: string,
