@@ -32,9 +32,9 @@ export const experiment = defineExperiment({
     },
   ],
   evaluation: {
-    // Every Manager has to play what is asked about: three sessions of the test conversation are enough here.
+    // Every Manager has to play what is asked about: four sessions of the test conversation are enough here.
     validation: false,
-    sessions: 3,
+    sessions: 4,
     metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
     mainMetric: "squad-f1",
     arms: [

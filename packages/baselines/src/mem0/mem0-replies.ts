@@ -1,5 +1,12 @@
-import { type Constraint, HarnessError, type MemoryOperation, parseJson } from "@memory-r1/spec";
+import type { Constraint, MemoryOperation } from "@memory-r1/spec";
 import { z } from "zod";
+import {
+  lineSchema,
+  listSchema,
+  objectConstraint,
+  objectSchema,
+  readJsonObject,
+} from "../shared/json-reply.ts";
 
 /** Characters of one fact or memory under a grammar: a merge of two facts fits, a runaway reply does not. */
 const maxTextCharacters = 240;
@@ -37,7 +44,7 @@ const itemSchema = z.discriminatedUnion("event", [
 
 /** Reads the reply of the extraction step. Facts that are no text or empty are rejected one by one. */
 export function parseFacts(reply: string): FactsReply {
-  const read = readObject(reply, factsSchema);
+  const read = readJsonObject(reply, factsSchema);
   if (read === undefined) return { status: "unparsable" };
   const facts = read.facts.flatMap((fact) => {
     const text = textSchema.safeParse(fact);
@@ -51,7 +58,7 @@ export function parseFacts(reply: string): FactsReply {
  * text are rejected one by one, as in the original; the others stand.
  */
 export function parseUpdate(reply: string): UpdateReply {
-  const read = readObject(reply, memorySchema);
+  const read = readJsonObject(reply, memorySchema);
   if (read === undefined) return { status: "unparsable" };
   const operations = read.memory.flatMap((entry): NumberedOperation[] => {
     const item = itemSchema.safeParse(entry);
@@ -70,26 +77,12 @@ export function parseUpdate(reply: string): UpdateReply {
   return { status: "parsed", operations, rejected: read.memory.length - operations.length };
 }
 
-/** The object between the first and the last brace, so that a code fence or a word before it does no harm. */
-function readObject<T>(reply: string, schema: z.ZodType<T>): T | undefined {
-  const [start, end] = [reply.indexOf("{"), reply.lastIndexOf("}")];
-  if (start < 0 || end < start) return undefined;
-  try {
-    return parseJson(reply.slice(start, end + 1), schema, "the reply");
-  } catch (error) {
-    if (!HarnessError.isInstance(error)) throw error;
-    return undefined;
-  }
-}
-
 // One line that begins with a visible character: what a grammar allows, the parser must be able to read.
-const constrainedText = { type: "string", pattern: `^\\S.{0,${maxTextCharacters - 1}}$` };
+const constrainedText = lineSchema(maxTextCharacters);
 
 /** A grammar of the replies to the extraction step. */
 export function factsConstraint(): Constraint {
-  return jsonSchema({
-    facts: { type: "array", items: constrainedText, maxItems: maxFacts },
-  });
+  return objectConstraint({ facts: listSchema(constrainedText, maxFacts) });
 }
 
 /** A grammar of the replies to the update step: no id but those shown, one entry for each memory and each fact. */
@@ -110,20 +103,7 @@ export function updateConstraint(shownCount: number, factCount: number): Constra
       entry("NONE", numbers, { text: constrainedText }),
     ],
   };
-  return jsonSchema({ memory: { type: "array", items, maxItems: numbers.length } });
-}
-
-function jsonSchema(properties: Readonly<Record<string, object>>): Constraint {
-  return { type: "json_schema", value: JSON.stringify(objectSchema(properties)) };
-}
-
-function objectSchema(properties: Readonly<Record<string, object>>): object {
-  return {
-    type: "object",
-    properties,
-    required: Object.keys(properties),
-    additionalProperties: false,
-  };
+  return objectConstraint({ memory: listSchema(items, numbers.length) });
 }
 
 /** Keys in the contract's order: id, text, event, old_memory. A grammar fixes the order in which they are written. */

@@ -22,14 +22,19 @@ export async function askForJson<T>(
   },
 ): Promise<JsonReply<T>> {
   const { text } = await askModel(options, question);
+  const value = readJsonObject(text, question.schema);
+  return value === undefined ? { status: "unparsable", text } : { status: "parsed", value };
+}
+
+/** The object between the first and the last brace of a reply, so that a code fence or a word before it does no harm. */
+export function readJsonObject<T>(text: string, schema: z.ZodType<T>): T | undefined {
   const [start, end] = [text.indexOf("{"), text.lastIndexOf("}")];
-  if (start < 0 || end < start) return { status: "unparsable", text };
+  if (start < 0 || end < start) return undefined;
   try {
-    const value = parseJson(text.slice(start, end + 1), question.schema, "the reply");
-    return { status: "parsed", value };
+    return parseJson(text.slice(start, end + 1), schema, "the reply");
   } catch (error) {
     if (!HarnessError.isInstance(error)) throw error;
-    return { status: "unparsable", text };
+    return undefined;
   }
 }
 
