@@ -17,7 +17,7 @@ import {
 import { renderMarkdown, type TableData } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../common/command-line.ts";
+import { parseCount, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { runWorker } from "../common/run-worker.ts";
 import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
@@ -235,12 +235,6 @@ function toTable(
   };
 }
 
-try {
-  const options = readOptions();
-  if (options === undefined) process.stdout.write(help);
-  else if (!(await run(options))) process.exitCode = 1;
-} catch (error) {
-  if (!HarnessError.isInstance(error)) throw error;
-  console.error(error.message);
-  process.exitCode = error.code === "config" ? 2 : 1;
-}
+await runCommand(help, readOptions, async (options) => {
+  if (!(await run(options))) process.exitCode = 1;
+});

@@ -16,7 +16,7 @@ import {
 } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../common/command-line.ts";
+import { parseCount, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
 import { runWorker } from "../common/run-worker.ts";
@@ -414,12 +414,4 @@ async function run(options: Options): Promise<void> {
   say(`Written: ${join(options.output, `${resultName}.csv`)}`);
 }
 
-try {
-  const options = readOptions();
-  if (options === undefined) process.stdout.write(help);
-  else await run(options);
-} catch (error) {
-  if (!HarnessError.isInstance(error)) throw error;
-  console.error(error.message);
-  process.exitCode = error.code === "config" ? 2 : 1;
-}
+await runCommand(help, readOptions, run);

@@ -11,9 +11,9 @@ import {
   type TableData,
   writeResult,
 } from "@memory-r1/report";
-import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
+import { ConfigError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount } from "../common/command-line.ts";
+import { parseCount, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { runWorker } from "../common/run-worker.ts";
 import { engines } from "./retrieval-engines.ts";
@@ -200,12 +200,4 @@ async function run({ shape, output }: Options): Promise<void> {
   say(`Written: ${join(output, `${resultName}.csv`)}`);
 }
 
-try {
-  const options = readOptions();
-  if (options === undefined) process.stdout.write(help);
-  else await run(options);
-} catch (error) {
-  if (!HarnessError.isInstance(error)) throw error;
-  console.error(error.message);
-  process.exitCode = error.code === "config" ? 2 : 1;
-}
+await runCommand(help, readOptions, run);

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
 import { ConfigError, HarnessError } from "@memory-r1/spec";
-import { parseCount } from "../common/command-line.ts";
+import { parseCount, runCommand } from "../common/command-line.ts";
 import { preparePeerEnvironment } from "../common/peer-environment.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { chooseTrlPass, formatShape, groupSize, parseShapes, type Shape } from "./shapes.ts";
@@ -342,12 +342,4 @@ async function run(options: Options): Promise<void> {
   say(`Written: ${join(options.output, `${resultName}.csv`)}`);
 }
 
-try {
-  const options = readOptions();
-  if (options === undefined) process.stdout.write(help);
-  else await run(options);
-} catch (error) {
-  if (!HarnessError.isInstance(error)) throw error;
-  console.error(error.message);
-  process.exitCode = error.code === "config" ? 2 : 1;
-}
+await runCommand(help, readOptions, run);

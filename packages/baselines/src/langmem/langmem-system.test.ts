@@ -1,11 +1,7 @@
 import { ConfigError, type MemorySession, type Turn } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import {
-  createListedModel,
-  createScriptedModel,
-  type ScriptedModel,
-  toolCall,
-} from "../testing/scripted-model.ts";
+import { listedReplies } from "../testing/listed-replies.ts";
+import { createScriptedModel, type ScriptedModel, toolCall } from "../testing/scripted-model.ts";
 import { systemOptionsFor } from "../testing/system-options.ts";
 import { longestCall } from "./langmem-agent.ts";
 import { createLangMemSystem } from "./langmem-system.ts";
@@ -52,7 +48,7 @@ describe("langmem, step by step", () => {
   ];
 
   it("keeps a store for each speaker, each call in a thread of its own, and answers from both agents", async () => {
-    const model = createListedModel(replies);
+    const model = listedReplies(...replies);
     const session = await open(model);
     await session.ingest(kiwi, may, []);
     await expect(`${model.requests[0]?.messages[0]?.content}\n`).toMatchFileSnapshot(
@@ -114,7 +110,7 @@ describe("langmem, step by step", () => {
 
   it("throws away what an agent writes while it is asked", async () => {
     const session = await open(
-      createListedModel([replies[0] ?? "", done, replies[2] ?? "", done, done, "Nobody"]),
+      listedReplies(replies[0] ?? "", done, replies[2] ?? "", done, done, "Nobody"),
     );
     await session.ingest(kiwi, may, []);
     const before = await session.stored();
@@ -171,7 +167,7 @@ describe("langmem, when the model does not do as it is told", () => {
       { unparsable: 0, rejected: 1 },
     ],
   ])("%s", async (_, replies, requests, { unparsable, rejected }) => {
-    const model = createListedModel(replies);
+    const model = listedReplies(...replies);
     const session = await open(model);
     await session.ingest(kiwi, may, []);
     expect(model.requests).toHaveLength(requests);
@@ -185,13 +181,13 @@ describe("langmem, when the model does not do as it is told", () => {
 
   it("deletes, and never gives a number twice", async () => {
     const create = toolCall("manage_memory", { action: "create", content: "a parrot" });
-    const model = createListedModel([
+    const model = listedReplies(
       create,
       toolCall("manage_memory", { action: "delete", id: 1 }),
       create,
       toolCall("manage_memory", { action: "delete", id: 1 }),
       done,
-    ]);
+    );
     const session = await open(model);
     await session.ingest(kiwi, may, []);
     expect(memoriesIn(model, 4)).toEqual(['{"id":2,"content":"a parrot","date":"3 May 2024"}']);

@@ -1,11 +1,7 @@
 import { ConfigError, type ChatMessage, type MemorySession, type Turn } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
-import {
-  createListedModel,
-  createScriptedModel,
-  type ScriptedModel,
-  toolCall,
-} from "../testing/scripted-model.ts";
+import { listedReplies } from "../testing/listed-replies.ts";
+import { createScriptedModel, type ScriptedModel, toolCall } from "../testing/scripted-model.ts";
 import { systemOptionsFor } from "../testing/system-options.ts";
 import { longestChain } from "./memgpt-agent.ts";
 import { createMemGptSystem } from "./memgpt-system.ts";
@@ -73,7 +69,7 @@ describe("memgpt-2024, step by step", () => {
   ];
 
   it("writes what the functions say, chains by heartbeats, and answers on a copy", async () => {
-    const model = createListedModel(replies);
+    const model = listedReplies(...replies);
     const session = await open(policy2024, model);
     await session.ingest(kiwi, may, []);
 
@@ -209,7 +205,7 @@ describe("memgpt-2023, step by step", () => {
       speaker: "Mia",
       text: `Köln ${index + 1}`,
     }));
-    const model = createListedModel([
+    const model = listedReplies(
       ...seven.map(() => toolCall("send_message", { message: "ok" })),
       search("köln", 1),
       search("köln", 2),
@@ -225,7 +221,7 @@ describe("memgpt-2023, step by step", () => {
         request_heartbeat: true,
       }),
       toolCall("send_message", { message: "ok" }),
-    ]);
+    );
     const session = await open(policy2023, model);
     for (const turn of seven) await session.ingest(turn, may, []);
     await session.ingest(canoe, june, []);
@@ -276,11 +272,11 @@ describe("memgpt-2023, step by step", () => {
         content: "🦜".repeat(length),
         request_heartbeat: false,
       });
-    const model = createListedModel([
+    const model = listedReplies(
       append(2000),
       append(1),
       toolCall("send_message", { message: "ok" }),
-    ]);
+    );
     const session = await open(policy2023, model);
     await session.ingest(kiwi, may, []);
     await session.ingest(canoe, june, []);
@@ -345,7 +341,7 @@ describe("memgpt, when the model does not do as it is told", () => {
       { unparsable: 0, rejected: 1 },
     ],
   ])("%s", async (_, replies, requests, { unparsable, rejected }) => {
-    const model = createListedModel(replies);
+    const model = listedReplies(...replies);
     const session = await open(policy2023, model);
     await session.ingest(kiwi, may, []);
     expect(model.requests).toHaveLength(requests);
@@ -372,7 +368,7 @@ describe("memgpt, when the model does not do as it is told", () => {
   });
 
   it("gives no answer where none was sent", async () => {
-    const session = await open(policy2024, createListedModel(["It was Kiwi, I think."]));
+    const session = await open(policy2024, listedReplies("It was Kiwi, I think."));
     expect(await session.answer?.({ id: "q", text: "Who?" })).toEqual({
       unparsable: "It was Kiwi, I think.",
     });
@@ -469,7 +465,7 @@ describe.each([policy2023, policy2024])("memgpt-$name at memory pressure", (poli
       content: "a ".repeat(1000).trim(),
       request_heartbeat: false,
     });
-    const model = createListedModel([append, toolCall("send_message", { message: "ok" })]);
+    const model = listedReplies(append, toolCall("send_message", { message: "ok" }));
     const session = await open(policy, model, { contextTokens: 2048 });
     await session.ingest(kiwi, may, []);
     expect(newsIn(model, 1)[0]).toContain("no room for the conversation");

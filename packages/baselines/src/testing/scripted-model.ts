@@ -23,17 +23,6 @@ export function createScriptedModel(reply: (request: GenerateRequest) => string)
   };
 }
 
-/** A model that says these replies one after another, and has no more than these. */
-export function createListedModel(replies: readonly string[]): ScriptedModel {
-  let position = 0;
-  return createScriptedModel(() => {
-    const reply = replies[position];
-    if (reply === undefined) throw new RangeError(`the script has no reply ${position + 1}`);
-    position += 1;
-    return reply;
-  });
-}
-
 /** A reply that calls a function, in the form that systems with functions ask for. */
 export function toolCall(name: string, given: Readonly<Record<string, unknown>>): string {
   return JSON.stringify({ thoughts: `I call ${name}.`, function: name, arguments: given });

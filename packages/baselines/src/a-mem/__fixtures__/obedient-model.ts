@@ -1,17 +1,9 @@
 import type { TextGenerator } from "@memory-r1/spec";
+import { createScriptedModel } from "../../testing/scripted-model.ts";
 
 /** A model that does as A-Mem's prompts tell it: notes in the words of the turn, each linked with its nearest neighbour. */
 export function createObedientAMemModel(): TextGenerator {
-  return {
-    description: "obedient, for a-mem",
-    generate: (requests) =>
-      Promise.resolve(
-        requests.map(({ messages }) => ({
-          status: "completed",
-          completions: [{ text: replyTo(messages.at(-1)?.content ?? ""), stopReason: "stop" }],
-        })),
-      ),
-  };
+  return createScriptedModel(({ messages }) => replyTo(messages.at(-1)?.content ?? ""));
 }
 
 function replyTo(prompt: string): string {

@@ -1,21 +1,13 @@
 import { parseJson, type TextGenerator } from "@memory-r1/spec";
 import { z } from "zod";
+import { createScriptedModel } from "../../testing/scripted-model.ts";
 
 /**
  * A model that does what Mem0's two prompts ask, without understanding: every line of the user is a fact, and every fact
  * that no shown memory holds is added. Its reply depends on the request alone.
  */
 export function createObedientMem0Model(): TextGenerator {
-  return {
-    description: "obedient",
-    generate: (requests) =>
-      Promise.resolve(
-        requests.map(({ messages }) => ({
-          status: "completed",
-          completions: [{ text: replyTo(messages.at(-1)?.content ?? ""), stopReason: "stop" }],
-        })),
-      ),
-  };
+  return createScriptedModel(({ messages }) => replyTo(messages.at(-1)?.content ?? ""));
 }
 
 function replyTo(prompt: string): string {

@@ -1,22 +1,11 @@
 import type { TextGenerator } from "@memory-r1/spec";
+import { createScriptedModel } from "../../testing/scripted-model.ts";
 
 /** A model that does as MemoryOS's prompts tell it, in the words that were said: each turn of a page is a theme. */
 export function createObedientMemoryOsModel(): TextGenerator {
-  return {
-    description: "obedient, for memory-os",
-    generate: (requests) =>
-      Promise.resolve(
-        requests.map(({ messages }) => ({
-          status: "completed",
-          completions: [
-            {
-              text: JSON.stringify(replyTo(messages.at(-1)?.content ?? "")),
-              stopReason: "stop",
-            },
-          ],
-        })),
-      ),
-  };
+  return createScriptedModel(({ messages }) =>
+    JSON.stringify(replyTo(messages.at(-1)?.content ?? "")),
+  );
 }
 
 function replyTo(prompt: string): object {
