@@ -20,9 +20,10 @@ import {
   type SoftmaxEngine,
   type SoftmaxEngineOptions,
 } from "./__fixtures__/softmax-engine.ts";
-import { trainGrpo, type GrpoOptions, type Validation } from "./grpo.ts";
+import { trainGrpo, type GrpoOptions } from "./grpo.ts";
 import type { GrpoConfigInput } from "./grpo-config.ts";
 import type { StepRecord } from "./run-log.ts";
+import type { Validation } from "./training-loop.ts";
 
 let directory = "";
 beforeEach(async () => {

@@ -8,3 +8,4 @@ export * from "./learning-rate.ts";
 export * from "./policy-engine.ts";
 export * from "./policy-loss.ts";
 export * from "./run-log.ts";
+export * from "./training-loop.ts";

@@ -5,7 +5,7 @@ import {
   createCheckpointRemover,
   createPolicyEngine,
   type GrpoConfigInput,
-  type GrpoProgress,
+  type TrainingProgress,
   trainGrpo,
   type Validation,
 } from "@memory-r1/trainers";
@@ -128,7 +128,7 @@ async function readUntrained(directory: string): Promise<UntrainedValidation | u
 }
 
 /** Shows steps done, those of an earlier sitting included, and what is going on. */
-function progressReporter(progress: ProgressTask): (event: GrpoProgress) => void {
+function progressReporter(progress: ProgressTask): (event: TrainingProgress) => void {
   let shown = 0;
   const advanceTo = (step: number): void => {
     if (step > shown) progress.advance(step - shown);
