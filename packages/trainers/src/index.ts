@@ -1,6 +1,7 @@
 export * from "./advantages.ts";
 export * from "./datums.ts";
 export * from "./engine-adapter.ts";
+export * from "./gae.ts";
 export * from "./grpo.ts";
 export * from "./grpo-config.ts";
 export * from "./kl.ts";
@@ -9,3 +10,4 @@ export * from "./policy-engine.ts";
 export * from "./policy-loss.ts";
 export * from "./run-log.ts";
 export * from "./training-loop.ts";
+export * from "./value-loss.ts";

@@ -16,6 +16,10 @@ const casesSchema = z.object({
     group: z.array(z.string()),
     trl_advantages: z.array(z.number()),
     advantages: matrix,
+    values: matrix,
+    vpreds: matrix,
+    returns: matrix,
+    token_level_rewards: matrix,
   }),
 });
 const goldenSchema = z.object({
