@@ -26,7 +26,15 @@ export const constraintSchema = z.object({
   value: z.string(),
 });
 
-export const lossFunctions = ["cross_entropy", "importance_sampling", "ppo", "ppo_critic"] as const;
+/** What each computes and is set by: docs/engine-protocol.md. */
+export const lossFunctions = [
+  "cross_entropy",
+  "importance_sampling",
+  "ppo",
+  "cispo",
+  "gspo",
+  "ppo_critic",
+] as const;
 export type LossFunction = (typeof lossFunctions)[number];
 
 /**
@@ -44,6 +52,8 @@ export const datumSchema = z.object({
     advantages: tensorDataSchema.optional(),
     values: tensorDataSchema.optional(),
     returns: tensorDataSchema.optional(),
+    /** Log-probabilities under the reference policy; needed where `kl_coefficient` is not 0. */
+    ref_logprobs: tensorDataSchema.optional(),
   }),
   constraint: constraintSchema.optional(),
 });
@@ -52,7 +62,7 @@ export type Datum = z.infer<typeof datumSchema>;
 export const forwardBackwardInputSchema = z.object({
   data: z.array(datumSchema),
   loss_fn: z.enum(lossFunctions),
-  /** ppo: clip_low_threshold, clip_high_threshold (on the ratio; default 0.8, 1.2); ppo_critic: value_clip (default 0.2). */
+  /** By name; which loss function takes which, with their defaults: docs/engine-protocol.md. */
   loss_fn_config: z.record(z.string(), z.number()).nullish(),
 });
 export type ForwardBackwardInput = z.infer<typeof forwardBackwardInputSchema>;
@@ -149,6 +159,8 @@ export const serverCapabilitiesSchema = z.object({
     protocol_version: z.number(),
   }),
   loss_fns: z.array(z.string()),
+  /** The settings (`loss_fn_config`) of each loss function; an engine that does not say has ppo's two thresholds alone. */
+  loss_fn_settings: z.record(z.string(), z.array(z.string())).optional(),
   reduction: z.enum(["sum", "mean_per_sequence"]),
   roles: z.array(z.enum(modelRoles)),
   full_finetune: z.boolean(),

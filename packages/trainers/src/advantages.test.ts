@@ -24,7 +24,7 @@ describe("computeAdvantages", () => {
     const cases = readGolden();
     const { scores, group } = cases.inputs;
     const rewards = ["a", "b"].map((name) => scores.filter((_, index) => group[index] === name));
-    const check = (key: string, options: AdvantageOptions, factor = 1) => {
+    const check = (key: string, options: AdvantageOptions) => {
       const ours = values(rewards, options).flat();
       const schema = z.union([rowsSchema, listSchema]);
       const theirs = parseValue(cases[key], schema, key).advantages.map((row) =>
@@ -33,12 +33,11 @@ describe("computeAdvantages", () => {
       );
       expect(ours).toHaveLength(8);
       for (const [index, advantage] of ours.entries())
-        expect(Math.abs(advantage * factor - (theirs[index] ?? Number.NaN))).toBeLessThan(1e-9);
+        expect(Math.abs(advantage - (theirs[index] ?? Number.NaN))).toBeLessThan(1e-9);
     };
     check("verl/grpo_adv/norm=True", verl);
     check("verl/grpo_adv/norm=False", { ...verl, scale: "none" });
-    // RLOO is the unscaled advantage times n / (n - 1), with n = 4.
-    check("verl/rloo_adv", { ...verl, scale: "none" }, 4 / 3);
+    check("verl/rloo_adv", { ...verl, scale: "none", baseline: "leave-one-out" });
     check("trl/adv/group", { ...verl, epsilon: 1e-4 });
     check("trl/adv/batch", { ...verl, epsilon: 1e-4, scale: "batch" });
     check("trl/adv/none", { ...verl, epsilon: 1e-4, scale: "none" });
@@ -47,6 +46,18 @@ describe("computeAdvantages", () => {
   it("divides by the population's deviation without bessel", () => {
     // Rewards 1 and 3: mean 2, population deviation 1.
     expect(values([[1, 3]], { scale: "group", epsilon: 0, bessel: false })).toEqual([[-1, 1]]);
+  });
+
+  it("compares with the mean of the others, unscored ones left out", () => {
+    // 1 against (2 + 6) / 2, 2 against 7 / 2, 6 against 3 / 2.
+    expect(
+      values([[1, 2, undefined, 6]], { ...verl, scale: "none", baseline: "leave-one-out" }),
+    ).toEqual([[-3, -1.5, 0, 4.5]]);
+    expect(values([[4], [undefined, 4], [3, 3]], { ...verl, baseline: "leave-one-out" })).toEqual([
+      [0],
+      [0, 0],
+      [0, 0],
+    ]);
   });
 
   it("gives exact zeros for equal rewards, although their mean is off by a rounding error", () => {

@@ -1,5 +1,10 @@
 /** How a group's rewards become advantages. Peers differ by 100 in `epsilon` (verl 1e-6, TRL 1e-4). */
 export interface AdvantageOptions {
+  /**
+   * What a reward is compared with: its group's mean (the default), or the mean of the group's others, which is
+   * n / (n - 1) as far away (RLOO, arXiv 2402.14740).
+   */
+  readonly baseline?: "group-mean" | "leave-one-out";
   /** What the centred reward is divided by: its group's deviation, the batch's, or nothing (Dr. GRPO). */
   readonly scale: "group" | "batch" | "none";
   /** Added to the deviation. */
@@ -22,7 +27,7 @@ export interface GroupAdvantages {
 }
 
 /**
- * Group-relative advantages: (r - mean of its group) / (deviation + epsilon).
+ * Group-relative advantages: (r - baseline) / (deviation + epsilon), the baseline the mean of its group or of the others.
  *
  * `rewards` is [groups][samples]; the result has the same shape. An `undefined` reward could not be scored: it is in no
  * mean and no deviation, and its advantage is 0 with `scored` false. Groups whose scored rewards are all equal, single
@@ -40,6 +45,7 @@ export function computeAdvantages(
     // Compared as they are: a mean of equal rewards can differ from them by a rounding error.
     const zeroVariance = scored.every((reward) => reward === first);
     const mean = computeMean(scored);
+    const distance = options.baseline === "leave-one-out" ? scored.length / (scored.length - 1) : 1;
     const divisor =
       options.scale === "none"
         ? 1
@@ -50,7 +56,7 @@ export function computeAdvantages(
       samples: group.map((reward) =>
         reward === undefined
           ? { advantage: 0, scored: false }
-          : { advantage: zeroVariance ? 0 : (reward - mean) / divisor, scored: true },
+          : { advantage: zeroVariance ? 0 : (distance * (reward - mean)) / divisor, scored: true },
       ),
     };
   });

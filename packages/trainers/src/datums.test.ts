@@ -42,6 +42,19 @@ describe("buildDatum", () => {
     ]);
   });
 
+  it("carries weights and reference log-probabilities where they are given", () => {
+    const datum = buildDatum(
+      { ...sequence, weights: [0.5, 0.125], referenceLogProbs: [-0.25, -2] },
+      "full",
+    );
+    expect(datum.loss_fn_inputs.weights?.data).toEqual([0, 0, 0.5, 0.125]);
+    expect(datum.loss_fn_inputs.ref_logprobs).toEqual({
+      data: [0, 0, -0.25, -2],
+      dtype: "float32",
+      shape: [4],
+    });
+  });
+
   it("passes the constraint on", () => {
     const constraint = { type: "regex", value: "ADD|NOOP" } as const;
     expect(buildDatum({ ...sequence, constraint }, "suffix").constraint).toEqual(constraint);
@@ -55,5 +68,9 @@ describe("buildDatum", () => {
       /2 completion tokens with 1/,
     );
     expect(() => buildDatum({ ...sequence, advantages: [1] }, "full")).toThrow(RangeError);
+    expect(() => buildDatum({ ...sequence, weights: [1] }, "full")).toThrow(/1 weights/);
+    expect(() => buildDatum({ ...sequence, referenceLogProbs: [] }, "full")).toThrow(
+      /0 reference log-probabilities/,
+    );
   });
 });

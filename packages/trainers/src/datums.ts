@@ -11,9 +11,13 @@ export interface Decision {
   readonly constraint?: Constraint;
 }
 
-/** A decision to learn from: one advantage per completion token, already scaled for the loss's aggregation. */
+/** A decision to learn from: one value per completion token. Advantages or weights carry the aggregation's scale. */
 export interface TrainingSequence extends Decision {
   readonly advantages: readonly number[];
+  /** What each token's loss is multiplied by; absent: 1. */
+  readonly weights?: readonly number[] | undefined;
+  /** Log-probabilities under the reference policy, for a loss with a KL term. */
+  readonly referenceLogProbs?: readonly number[] | undefined;
 }
 
 /** Which form of `target_tokens` an engine takes (its capability `target_alignment`). */
@@ -29,14 +33,22 @@ export type TargetAlignment = "full" | "suffix";
  */
 export function buildDatum(sequence: TrainingSequence, alignment: TargetAlignment): Datum {
   const { promptTokens, completionTokens, logProbs, advantages, constraint } = sequence;
+  const weights = sequence.weights ?? completionTokens.map(() => 1);
+  const { referenceLogProbs } = sequence;
   if (promptTokens.length === 0 || completionTokens.length === 0)
     throw new RangeError(
       `a training sequence needs a prompt and a completion, found ${promptTokens.length} and ${completionTokens.length} tokens`,
     );
-  if (logProbs.length !== completionTokens.length || advantages.length !== completionTokens.length)
-    throw new RangeError(
-      `${completionTokens.length} completion tokens with ${logProbs.length} log-probabilities and ${advantages.length} advantages`,
-    );
+  for (const [name, values] of Object.entries({
+    "log-probabilities": logProbs,
+    advantages,
+    weights,
+    "reference log-probabilities": referenceLogProbs ?? logProbs,
+  }))
+    if (values.length !== completionTokens.length)
+      throw new RangeError(
+        `${completionTokens.length} completion tokens with ${values.length} ${name}`,
+      );
   const padding = zeros(alignment === "full" ? promptTokens.length - 1 : 0);
   const tensor = (dtype: "int64" | "float32", values: readonly number[]) => ({
     data: [...padding, ...values],
@@ -53,12 +65,12 @@ export function buildDatum(sequence: TrainingSequence, alignment: TargetAlignmen
     },
     loss_fn_inputs: {
       target_tokens: tensor("int64", completionTokens),
-      weights: tensor(
-        "float32",
-        completionTokens.map(() => 1),
-      ),
+      weights: tensor("float32", weights),
       logprobs: tensor("float32", logProbs),
       advantages: tensor("float32", advantages),
+      ...(referenceLogProbs === undefined
+        ? {}
+        : { ref_logprobs: tensor("float32", referenceLogProbs) }),
     },
     ...(constraint === undefined ? {} : { constraint }),
   };
