@@ -30,10 +30,12 @@ def build_datum(
         return tuple(generator.uniform(low, high) for _ in range(size))
 
     chunks = (prompt, completion[:-1]) if size > 1 else (prompt,)
+    logprobs = draw(-6.5, -4.5)
     return Datum(
         chunks=chunks,
         target_tokens=completion,
-        logprobs=draw(-6.5, -4.5),
+        logprobs=logprobs,
+        ref_logprobs=tuple(value + 0.4 * (-1) ** index for index, value in enumerate(logprobs)),
         advantages=draw(-1.5, 1.5),
         values=draw(-0.5, 0.5),
         returns=draw(-1.0, 1.0),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -40,6 +41,7 @@ def run_both(
     loss_fn: LossFunction = "importance_sampling",
     role: ModelRole = "policy",
     budget: int = 2048,
+    config: dict[str, float] | None = None,
 ) -> list[tuple[ForwardBackwardOutput, torch.Tensor]]:
     """Output and gradient with packing, then without."""
     results = []
@@ -52,7 +54,7 @@ def run_both(
             row_token_budget=budget,
         )
         create_random_model(engine, "m", role, train_unembed=role == "policy")
-        output = engine.forward_backward("m", data, loss_fn)
+        output = engine.forward_backward("m", data, loss_fn, config)
         results.append((output, get_gradient(engine, "m").clone()))
     return results
 
@@ -88,12 +90,56 @@ def sample_constrained(directory: Path) -> list[Datum]:
     return data
 
 
+TERMS: dict[str, float] = {
+    "kl_coefficient": 0.3,
+    "kl_estimator": 3,
+    "kl_clamp": 10,
+    "entropy_coefficient": 0.05,
+    "log_ratio_clamp": 20,
+}
+WIDE: dict[str, float] = {"clip_low_threshold": 0.5, "clip_high_threshold": 2.0}
+LOSSES: list[tuple[LossFunction, dict[str, float]]] = [
+    ("cross_entropy", {}),
+    ("importance_sampling", {}),
+    ("ppo", {}),
+    ("cispo", {}),
+    ("gspo", WIDE),
+    ("importance_sampling", TERMS),
+    ("ppo", TERMS | {"dual_clip": 1.5}),
+    ("gspo", WIDE | TERMS),
+]
+
+
+def name_loss(value: object) -> str | None:
+    return None if isinstance(value, str) else "terms" if value and "kl_clamp" in str(value) else ""
+
+
+def weigh(data: list[Datum], *, constant: bool = False) -> list[Datum]:
+    """Weights as an aggregation would give them; with `constant`, one advantage for all of a datum, too."""
+    weighted = []
+    for index, datum in enumerate(data):
+        size = len(datum.target_tokens)
+        weighted.append(
+            dataclasses.replace(
+                datum,
+                weights=(1 / (2 + index % 3),) * size,
+                advantages=(1.5 * (-1) ** index,) * size if constant else datum.advantages,
+            )
+        )
+    return weighted
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-5)])
-@pytest.mark.parametrize("loss_fn", ["cross_entropy", "importance_sampling", "ppo"])
+@pytest.mark.parametrize(("loss_fn", "config"), LOSSES, ids=name_loss)
 def test_packed_equals_separate(
-    tiny_model_directory: Path, dtype: str, tolerance: float, loss_fn: LossFunction
+    tiny_model_directory: Path,
+    dtype: str,
+    tolerance: float,
+    loss_fn: LossFunction,
+    config: dict[str, float],
 ) -> None:
-    results = run_both(tiny_model_directory, dtype, build_groups(), loss_fn)
+    data = weigh(build_groups()) if config else build_groups()
+    results = run_both(tiny_model_directory, dtype, data, loss_fn, config=config)
     assert_same(results, tolerance)
     packed, separate = results[0][0].metrics, results[1][0].metrics
     assert packed["tokens_unpacked:sum"] == separate["tokens_computed:sum"]
@@ -116,6 +162,69 @@ def test_packed_equals_separate_under_a_constraint(
     # One group holds a free datum too: masks belong to datums, not to rows.
     data.append(dataclasses.replace(data[0], constraint=None))
     assert_same(run_both(tiny_model_directory, dtype, data), tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-6)])
+@pytest.mark.parametrize(("loss_fn", "config"), [*LOSSES, ("ppo_critic", {})], ids=name_loss)
+def test_result_does_not_depend_on_the_size_of_calls(
+    tiny_model_directory: Path,
+    dtype: Literal["float64", "float32"],
+    tolerance: float,
+    loss_fn: LossFunction,
+    config: dict[str, float],
+) -> None:
+    """Gradients of a mean over tokens accumulate to the same from calls of 1, 2, 8 and all datums.
+
+    No element differs by more than the tolerance times the gradient's norm: as after clipping to norm 1.
+    """
+    engine = TorchEngine(tiny_model_directory, dtype=dtype, threads=1)
+    role: ModelRole = "critic" if loss_fn == "ppo_critic" else "policy"
+    create_random_model(engine, "m", role, train_unembed=role == "policy")
+    data = build_groups()
+    tokens = sum(len(datum.target_tokens) for datum in data)
+    data = [
+        dataclasses.replace(datum, weights=(1 / tokens,) * len(datum.target_tokens))
+        for datum in data
+    ]
+    gradients: list[torch.Tensor] = []
+    losses: list[float] = []
+    for size in (len(data), 1, 2, 8):
+        loss = 0.0
+        for start in range(0, len(data), size):
+            output = engine.forward_backward("m", data[start : start + size], loss_fn, config)
+            loss += output.metrics["loss:sum"]
+        gradient = get_gradient(engine, "m")
+        gradients.append(gradient.clone())
+        losses.append(loss)
+        gradient.zero_()
+    assert float(gradients[0].abs().max()) > 1e-3
+    for gradient, loss in zip(gradients[1:], losses[1:], strict=True):
+        difference = float((gradient - gradients[0]).abs().max())
+        assert difference <= tolerance * float(gradients[0].norm())
+        assert loss == pytest.approx(losses[0], rel=0, abs=tolerance)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_gspo_takes_whole_sequences(
+    tiny_model_directory: Path, monkeypatch: pytest.MonkeyPatch, constrained: bool
+) -> None:
+    """Its loss from the log-probabilities it reports, and the same result when chunks of the head cut sequences."""
+    data = sample_constrained(tiny_model_directory) if constrained else build_groups()
+    data = weigh(data, constant=True)
+    results = run_both(tiny_model_directory, "float64", data, "gspo", config=WIDE)
+    assert_same(results, 1e-9)
+    # Two rows of logits at a time.
+    monkeypatch.setattr("memory_r1_engine.training.HEAD_BYTES", 2 * 384 * 8)
+    pieces = run_both(tiny_model_directory, "float64", data, "gspo", config=WIDE)
+    assert_same([pieces[0], results[0]], 1e-12)
+    expected = 0.0
+    for datum, output in zip(data, results[0][0].outputs, strict=True):
+        now, before = output.logprobs or [], datum.logprobs or ()
+        ratio = math.exp(sum(a - b for a, b in zip(now, before, strict=True)) / len(now))
+        (advantage,) = set(datum.advantages or ())
+        objective = min(ratio * advantage, min(max(ratio, 0.5), 2.0) * advantage)
+        expected -= objective * sum(datum.weights or ())
+    assert results[0][0].metrics["loss:sum"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_split_rows_equal_one_row(tiny_model_directory: Path) -> None:
@@ -148,26 +257,49 @@ def test_windowed_attention_runs_separately(other_model_directories: dict[str, P
     assert metrics["tokens_computed:sum"] == metrics["tokens_unpacked:sum"]
 
 
-@pytest.mark.parametrize("role", ["policy", "critic"])
-def test_gradient_equals_finite_differences(double_engine: TorchEngine, role: ModelRole) -> None:
+FIXED: dict[str, float] = {"clip_low_threshold": 1.1, "clip_high_threshold": 1.1}
+"""A ratio that the clip holds everywhere: otherwise cispo's gradient is, on purpose, not that of its value."""
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "config"),
+    [
+        *((loss_fn, config) for loss_fn, config in LOSSES if loss_fn != "cispo"),
+        ("cispo", FIXED),
+        ("cispo", FIXED | TERMS),
+        ("importance_sampling", TERMS | {"kl_estimator": 1}),
+        ("importance_sampling", TERMS | {"kl_estimator": 2, "kl_clamp": 0}),
+        ("importance_sampling", TERMS | {"kl_estimator": 4}),
+        ("ppo_critic", {}),
+    ],
+    ids=name_loss,
+)
+def test_gradient_equals_finite_differences(
+    double_engine: TorchEngine, loss_fn: LossFunction, config: dict[str, float]
+) -> None:
+    role: ModelRole = "critic" if loss_fn == "ppo_critic" else "policy"
     model_id = f"finite-{role}"
-    create_random_model(double_engine, model_id, role, train_unembed=True)
-    data = build_groups(1)[:5]
-    loss_fn: LossFunction = "ppo_critic" if role == "critic" else "importance_sampling"
-    double_engine.forward_backward(model_id, data, loss_fn)
+    if not double_engine.has_model(model_id):
+        create_random_model(double_engine, model_id, role, train_unembed=True)
+    # The gradient of gspo is that of its value where a datum's advantages and weights are equal.
+    data = weigh(build_groups(1)[:5], constant=loss_fn == "gspo")
+    get_gradient(double_engine, model_id).zero_()
+    double_engine.forward_backward(model_id, data, loss_fn, config)
     gradient = get_gradient(double_engine, model_id)
     flat = get_flat(double_engine, model_id)
     slots = double_engine._models[model_id].weights.layout.slots
     step = 1e-6
-    # One element of every tensor of the first and last layer, of the head and of the value head.
+    # One element of every third tensor of the first and last layer, and of the head and the value head.
     checked = [slot for slot in slots if "layers.1." not in slot.name]
+    checked = [*checked[:-2:3], *checked[-2:]]
     for slot in checked:
         index = slot.offset + slot.size // 3
         losses = []
         with torch.no_grad():
             for sign in (1, -2, 1):
                 flat[index] += sign * step
-                losses.append(double_engine.forward(model_id, data, loss_fn).metrics["loss:sum"])
+                output = double_engine.forward(model_id, data, loss_fn, config)
+                losses.append(output.metrics["loss:sum"])
         expected = (losses[0] - losses[1]) / (2 * step)
         assert float(gradient[index]) == pytest.approx(expected, rel=1e-4, abs=1e-6), slot.name
 
@@ -291,6 +423,16 @@ def test_bad_datums(engine: TorchEngine, datum: Datum, message: str) -> None:
     assert caught.value.status == 400
     assert "datum 1" in caught.value.detail
     assert torch.equal(get_gradient(engine, "bad"), before)
+
+
+def test_reference_is_needed_where_it_is_used(engine: TorchEngine) -> None:
+    engine.create_model("no-reference", "policy", LoraConfig(rank=2, seed=0))
+    with pytest.raises(EngineError, match="needs ref_logprobs"):
+        engine.forward("no-reference", [GOOD], "ppo", {"kl_coefficient": 0.1})
+    short = dataclasses.replace(GOOD, ref_logprobs=(-1.0,))
+    with pytest.raises(EngineError, match="ref_logprobs has 1 elements"):
+        engine.forward("no-reference", [short], "ppo", {"kl_coefficient": 0.1})
+    engine.forward("no-reference", [GOOD], "ppo", {"kl_coefficient": 0.0})
 
 
 def test_bad_calls(engine: TorchEngine) -> None:

@@ -4,7 +4,7 @@ export interface AdvantageOptions {
    * What a reward is compared with: its group's mean (the default), or the mean of the group's others, which is
    * n / (n - 1) as far away (RLOO, arXiv 2402.14740).
    */
-  readonly baseline?: "group-mean" | "leave-one-out";
+  readonly baseline?: "group-mean" | "leave-one-out" | undefined;
   /** What the centred reward is divided by: its group's deviation, the batch's, or nothing (Dr. GRPO). */
   readonly scale: "group" | "batch" | "none";
   /** Added to the deviation. */

@@ -4,7 +4,6 @@ import { createEngineGenerator, type ChatTokenizer, type EngineClient } from "@m
 import {
   ConfigError,
   ModelCallError,
-  type ForwardBackwardInput,
   type ForwardBackwardOutput,
   type LoraConfig,
 } from "@memory-r1/spec";
@@ -15,7 +14,7 @@ import {
   type TrainingSequence,
 } from "./datums.ts";
 import type { PolicyEngine } from "./policy-engine.ts";
-import type { PolicyLoss } from "./policy-loss.ts";
+import { toWireLoss } from "./policy-loss.ts";
 
 /** The calls that a policy is made of. */
 export type PolicyClient = Pick<
@@ -93,7 +92,7 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
     async forwardBackward(sequences, loss) {
       const output = await client.forwardBackward(modelId, {
         data: sequences.map((sequence) => buildDatum(sequence, alignment)),
-        ...buildLoss(loss),
+        ...toWireLoss(loss),
       });
       const hasEntropy = output.loss_fn_outputs.every((datum) => datum.entropy !== undefined);
       const tokensComputed = output.metrics["tokens_computed:sum"];
@@ -147,21 +146,6 @@ export function createCheckpointRemover(
       );
     await rm(join(checkpointsDirectory, model, kind, name), { recursive: true, force: true });
   };
-}
-
-function buildLoss(loss: PolicyLoss): Pick<ForwardBackwardInput, "loss_fn" | "loss_fn_config"> {
-  switch (loss.kind) {
-    case "importance_sampling":
-      return { loss_fn: "importance_sampling" };
-    case "ppo":
-      return {
-        loss_fn: "ppo",
-        loss_fn_config: {
-          clip_low_threshold: 1 - loss.clipLow,
-          clip_high_threshold: 1 + loss.clipHigh,
-        },
-      };
-  }
 }
 
 /** The completions' part of a per-position output: its last entries, in either alignment. */

@@ -8,6 +8,7 @@ export * from "./kl.ts";
 export * from "./learning-rate.ts";
 export * from "./policy-engine.ts";
 export * from "./policy-loss.ts";
+export * from "./presets.ts";
 export * from "./run-log.ts";
 export * from "./training-loop.ts";
 export * from "./value-loss.ts";

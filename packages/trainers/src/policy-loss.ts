@@ -18,18 +18,18 @@ export type PolicyObjective =
       readonly kind: "ppo";
       readonly clipLow: number;
       readonly clipHigh: number;
-      readonly dualClip?: number;
+      readonly dualClip?: number | undefined;
     }
   | { readonly kind: "cispo" | "gspo"; readonly clipLow: number; readonly clipHigh: number };
 
 /** What a loss adds to its policy term; absent or 0 is off, and costs nothing. */
 export interface LossTerms {
   /** Divergence from the reference policy, times a coefficient. */
-  readonly kl?: KlOptions & { readonly coefficient: number };
+  readonly kl?: (KlOptions & { readonly coefficient: number }) | undefined;
   /** Subtracts the entropy at each position, in nats, times this. */
-  readonly entropyCoefficient?: number;
+  readonly entropyCoefficient?: number | undefined;
   /** Log-ratios are held in [-c, c] before anything else: 20 in verl, off in TRL. */
-  readonly logRatioClamp?: number;
+  readonly logRatioClamp?: number | undefined;
 }
 
 /** The loss of a token: weight * (policy term + coefficient * kl - entropyCoefficient * entropy). */

@@ -99,6 +99,7 @@ class LossFnInputs(Message):
     advantages: FloatTensor | None = None
     values: FloatTensor | None = None
     returns: FloatTensor | None = None
+    ref_logprobs: FloatTensor | None = None
 
 
 def _numbers(tensor: FloatTensor | None) -> tuple[float, ...] | None:
@@ -121,6 +122,7 @@ class Datum(Message):
             values=_numbers(inputs.values),
             returns=_numbers(inputs.returns),
             constraint=None if self.constraint is None else self.constraint.to_value(),
+            ref_logprobs=_numbers(inputs.ref_logprobs),
         )
 
 

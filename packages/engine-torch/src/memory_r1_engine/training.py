@@ -18,9 +18,11 @@ from memory_r1_engine.constraints import (
 )
 from memory_r1_engine.language_model import LanguageModel
 from memory_r1_engine.losses import (
+    CLIPPING_LOSSES,
     LossInputs,
     compute_token_losses,
     count_clipped,
+    list_required_inputs,
     resolve_loss_config,
 )
 from memory_r1_engine.packing import PackedRow, pack_sequences
@@ -38,13 +40,6 @@ HEAD_BYTES = 32 * 2**20
 
 ROW_TARGET_TOKENS = 384
 """Nodes at which a row is closed before an unrelated prompt; larger rows run no faster and need more memory."""
-
-_REQUIRED: dict[LossFunction, tuple[str, ...]] = {
-    "cross_entropy": (),
-    "importance_sampling": ("logprobs", "advantages"),
-    "ppo": ("logprobs", "advantages"),
-    "ppo_critic": ("values", "returns"),
-}
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,9 @@ def run_training_call(
         raise EngineError(400, f"loss_fn {loss_fn} does not belong to a model of role {role}")
     if not data:
         raise EngineError(400, "data is empty: send at least one datum")
+    required = list_required_inputs(loss_fn, settings)
     prepared = [
-        _prepare_datum(language_model, compiler, datum, index, loss_fn)
+        _prepare_datum(language_model, compiler, datum, index, loss_fn, required)
         for index, datum in enumerate(data)
     ]
     rows = pack_sequences(
@@ -108,7 +104,7 @@ def run_training_call(
         "tokens_unpacked:sum": float(sum(len(datum.tokens) for datum in prepared)),
         "seconds:sum": time.perf_counter() - started,
     }
-    if loss_fn == "ppo":
+    if loss_fn in CLIPPING_LOSSES:
         metrics["clipped:sum"] = float(call.clipped)
     return ForwardBackwardOutput(call.build_outputs(), metrics)
 
@@ -136,6 +132,8 @@ class _TrainingCall:
         lengths = [len(datum.target_tokens) for datum in data]
         self._predictions = [[0.0] * length for length in lengths]
         self._entropies = [[0.0] * length for length in lengths]
+        #: By datum, for the losses that need it.
+        self._sequence_log_ratios: dict[int, float] = {}
         self.loss = 0.0
         self.positions = 0
         self.clipped = 0
@@ -149,24 +147,69 @@ class _TrainingCall:
         ]
 
     def run_row(self, row: PackedRow) -> None:
+        forced: list[_Entry] = []
         entries: list[_Entry] = []
         nodes: list[int] = []
         for member in row.members:
             for entry in self._prepared[member.index].entries:
                 if entry.mask is not None and find_forced_token(entry.mask) is not None:
                     # One choice: probability 1 whatever the weights are, so nothing to compute.
-                    self._record([entry], torch.zeros(1), torch.zeros(1), self._inputs([entry]))
+                    forced.append(entry)
                 else:
                     entries.append(entry)
                     nodes.append(member.nodes[entry.position])
-        if not entries:
-            return
         with torch.set_grad_enabled(self._backward):
-            hidden = self._model.run_row(row)
-            if self._loss_fn == "ppo_critic":
+            hidden = self._model.run_row(row) if entries else None
+            if hidden is not None and self._loss_fn == "ppo_critic":
                 self._run_values(hidden, nodes, entries)
-            else:
-                self._run_logprobs(hidden, nodes, entries)
+                return
+            plan = _plan_head(nodes, entries, self._head_chunk_rows())
+            if self._loss_fn == "gspo":
+                self._measure_sequences(hidden, plan, entries, forced)
+            for entry in forced:
+                self._record([entry], torch.zeros(1), torch.zeros(1), self._inputs([entry]))
+            if hidden is not None:
+                self._run_logprobs(hidden, plan, entries)
+
+    def _head_chunk_rows(self) -> int:
+        item_size = torch.finfo(self._model.logit_dtype).bits // 8
+        return max(1, HEAD_BYTES // (self._model.vocabulary_size * item_size))
+
+    def _measure_sequences(
+        self,
+        hidden: torch.Tensor | None,
+        plan: _HeadPlan,
+        entries: Sequence[_Entry],
+        forced: Sequence[_Entry],
+    ) -> None:
+        """The mean log-ratio of every datum of a row, all of whose positions are in it.
+
+        A pass of the head of its own, without gradients: the ratio of a sequence must be known before the first chunk's
+        slopes are, and chunks cut sequences.
+        """
+        sums: dict[int, float] = {}
+
+        def add(entry: _Entry, logprob: float) -> None:
+            old = (self._data[entry.datum].logprobs or ())[entry.element]
+            sums[entry.datum] = sums.get(entry.datum, 0.0) + logprob - old
+
+        for entry in forced:
+            add(entry, 0.0)
+        if hidden is not None:
+            kept = hidden.detach()[torch.tensor(plan.nodes, device=hidden.device)]
+            for chunk in plan.chunks:
+                with torch.no_grad():
+                    logits = self._model.compute_logits(kept[chunk.start : chunk.stop])
+                    masks = plan.masks[chunk.start : chunk.stop]
+                    logprobs = normalise_logits(logits.to(self._model.logit_dtype), masks)
+                    owners = torch.tensor(chunk.owners, device=logits.device)
+                    part = [entries[index] for index in chunk.entries]
+                    targets = torch.tensor([entry.target for entry in part], device=logits.device)
+                    chosen = logprobs[owners, targets]
+                for entry, logprob in zip(part, chosen.tolist(), strict=True):
+                    add(entry, logprob)
+        for datum, total in sums.items():
+            self._sequence_log_ratios[datum] = total / len(self._prepared[datum].entries)
 
     def _run_values(self, hidden: torch.Tensor, nodes: list[int], entries: list[_Entry]) -> None:
         value_head = self._adapter.value_head
@@ -180,36 +223,21 @@ class _TrainingCall:
         if self._backward:
             losses.sum().backward()
 
-    def _run_logprobs(self, hidden: torch.Tensor, nodes: list[int], entries: list[_Entry]) -> None:
-        # Entries at the same node under the same mask share one row of logits.
-        head_rows: dict[tuple[int, bytes | None], int] = {}
-        owners = [
-            head_rows.setdefault((node, entry.mask), len(head_rows))
-            for node, entry in zip(nodes, entries, strict=True)
-        ]
-        row_nodes = torch.tensor([node for node, _ in head_rows], device=hidden.device)
-        masks = [mask for _, mask in head_rows]
-        kept = hidden[row_nodes]
+    def _run_logprobs(
+        self, hidden: torch.Tensor, plan: _HeadPlan, entries: Sequence[_Entry]
+    ) -> None:
+        kept = hidden[torch.tensor(plan.nodes, device=hidden.device)]
         kept_gradient = torch.zeros_like(kept) if self._backward else None
-        order = sorted(range(len(entries)), key=lambda index: owners[index])
-        item_size = torch.finfo(self._model.logit_dtype).bits // 8
-        chunk = max(1, HEAD_BYTES // (self._model.vocabulary_size * item_size))
-        cursor = 0
         any_gradient = False
-        for start in range(0, len(masks), chunk):
-            stop = min(start + chunk, len(masks))
-            part: list[int] = []
-            while cursor < len(order) and owners[order[cursor]] < stop:
-                part.append(order[cursor])
-                cursor += 1
+        for chunk in plan.chunks:
             gradient = self._run_head_chunk(
-                kept[start:stop],
-                masks[start:stop],
-                [owners[index] - start for index in part],
-                [entries[index] for index in part],
+                kept[chunk.start : chunk.stop],
+                plan.masks[chunk.start : chunk.stop],
+                chunk.owners,
+                [entries[index] for index in chunk.entries],
             )
             if kept_gradient is not None and gradient is not None:
-                kept_gradient[start:stop] = gradient
+                kept_gradient[chunk.start : chunk.stop] = gradient
                 any_gradient = True
         if any_gradient:
             # Rows whose every advantage is zero stop here: their backward pass would add nothing.
@@ -224,8 +252,9 @@ class _TrainingCall:
     ) -> torch.Tensor | None:
         """Losses of some rows of logits, and the gradient of their hidden states (None where it is zero).
 
-        The gradient in the logits is written out by hand, -c (onehot - p) summed over a row's entries with
-        c = d loss / d logprob, which spares autograd's copies of vocabulary-sized tensors.
+        The gradient in the logits is written out by hand, which spares autograd's copies of vocabulary-sized tensors:
+        c (onehot - p) summed over a row's entries with c = d loss / d logprob, and for an entropy term
+        -e p (log p + entropy) with e = d loss / d entropy.
         """
         device = hidden.device
         leaf = hidden.detach().requires_grad_(self._backward)
@@ -240,28 +269,44 @@ class _TrainingCall:
             chosen = logprobs[owner_index, targets]
         with torch.enable_grad():
             leaf_chosen = chosen.detach().requires_grad_()
-            losses = compute_token_losses(self._loss_fn, self._settings, leaf_chosen, inputs)
+            losses = compute_token_losses(
+                self._loss_fn, self._settings, leaf_chosen, inputs, entropy[owner_index]
+            )
             (slopes,) = torch.autograd.grad(losses.sum(), leaf_chosen)
         self._record(entries, chosen, entropy[owner_index], inputs)
-        if not self._backward or not bool((slopes != 0).any()):
+        entropy_coefficient = self._settings.get("entropy_coefficient", 0.0)
+        if not self._backward or not (entropy_coefficient != 0 or bool((slopes != 0).any())):
             return None
+
+        def sum_by_owner(values: torch.Tensor) -> torch.Tensor:
+            total = torch.zeros(len(masks), 1, dtype=values.dtype, device=device)
+            return total.index_add_(0, owner_index, values[:, None])
+
         with torch.no_grad():
-            total = torch.zeros(len(masks), dtype=slopes.dtype, device=device)
-            total.index_add_(0, owner_index, slopes)
-            logit_gradient = probabilities.mul_(-total[:, None])
+            entropy_gradient = None
+            if entropy_coefficient != 0:
+                entropy_slopes = sum_by_owner(-entropy_coefficient * inputs.weights)
+                entropy_gradient = logprobs.add_(entropy[:, None]).mul_(probabilities)
+                entropy_gradient.mul_(-entropy_slopes)
+            logit_gradient = probabilities.mul_(-sum_by_owner(slopes))
             logit_gradient.index_put_((owner_index, targets), slopes, accumulate=True)
+            if entropy_gradient is not None:
+                logit_gradient.add_(entropy_gradient)
         torch.autograd.backward([logits], [logit_gradient.to(logits.dtype)])
         return leaf.grad
 
     def _inputs(self, entries: Sequence[_Entry]) -> LossInputs:
         """The entries' loss inputs as tensors."""
 
+        def to_tensor(values: list[float]) -> torch.Tensor:
+            return torch.tensor(values, dtype=self._model.logit_dtype, device=self._model.device)
+
         def collect(field: str, default: float) -> torch.Tensor:
             values = []
             for entry in entries:
                 source: tuple[float, ...] | None = getattr(self._data[entry.datum], field)
                 values.append(default if source is None else source[entry.element])
-            return torch.tensor(values, dtype=self._model.logit_dtype, device=self._model.device)
+            return to_tensor(values)
 
         return LossInputs(
             weights=collect("weights", 1.0),
@@ -269,6 +314,10 @@ class _TrainingCall:
             advantages=collect("advantages", 0.0),
             old_values=collect("values", 0.0),
             returns=collect("returns", 0.0),
+            ref_logprobs=collect("ref_logprobs", 0.0),
+            sequence_log_ratios=to_tensor(
+                [self._sequence_log_ratios.get(entry.datum, 0.0) for entry in entries]
+            ),
         )
 
     def _record(
@@ -280,7 +329,10 @@ class _TrainingCall:
     ) -> None:
         with torch.no_grad():
             predictions = predictions.to(inputs.weights)
-            losses = compute_token_losses(self._loss_fn, self._settings, predictions, inputs)
+            entropies = None if entropy is None else entropy.to(inputs.weights)
+            losses = compute_token_losses(
+                self._loss_fn, self._settings, predictions, inputs, entropies
+            )
             self.loss += float(losses.sum(dtype=torch.float64))
             self.clipped += count_clipped(self._loss_fn, self._settings, predictions, inputs)
         self.positions += len(entries)
@@ -289,6 +341,45 @@ class _TrainingCall:
         if entropy is not None:
             for entry, value in zip(entries, entropy.tolist(), strict=True):
                 self._entropies[entry.datum][entry.element] = value
+
+
+@dataclass(frozen=True)
+class _HeadChunk:
+    """Rows `start..stop` of the logits, the entries that read them, and each entry's row, counted from `start`."""
+
+    start: int
+    stop: int
+    entries: list[int]
+    owners: list[int]
+
+
+@dataclass(frozen=True)
+class _HeadPlan:
+    """The rows of logits that a row's entries need: node and mask of each, in chunks."""
+
+    nodes: list[int]
+    masks: list[bytes | None]
+    chunks: list[_HeadChunk]
+
+
+def _plan_head(nodes: Sequence[int], entries: Sequence[_Entry], chunk_rows: int) -> _HeadPlan:
+    # Entries at the same node under the same mask share one row of logits.
+    head_rows: dict[tuple[int, bytes | None], int] = {}
+    owners = [
+        head_rows.setdefault((node, entry.mask), len(head_rows))
+        for node, entry in zip(nodes, entries, strict=True)
+    ]
+    order = sorted(range(len(entries)), key=lambda index: owners[index])
+    chunks = []
+    cursor = 0
+    for start in range(0, len(head_rows), chunk_rows):
+        stop = min(start + chunk_rows, len(head_rows))
+        part: list[int] = []
+        while cursor < len(order) and owners[order[cursor]] < stop:
+            part.append(order[cursor])
+            cursor += 1
+        chunks.append(_HeadChunk(start, stop, part, [owners[index] - start for index in part]))
+    return _HeadPlan([node for node, _ in head_rows], [mask for _, mask in head_rows], chunks)
 
 
 def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> torch.Tensor:
@@ -315,6 +406,7 @@ def _prepare_datum(
     datum: Datum,
     index: int,
     loss_fn: LossFunction,
+    required: Sequence[str],
 ) -> _PreparedDatum:
     """Check a datum and list its trained positions.
 
@@ -340,10 +432,10 @@ def _prepare_datum(
         )
     check_tokens(tokens, language_model.vocabulary_size, f"{where}: model_input")
     check_tokens(datum.target_tokens, language_model.vocabulary_size, f"{where}: target_tokens")
-    for name in ("weights", "logprobs", "advantages", "values", "returns"):
+    for name in ("weights", "logprobs", "advantages", "values", "returns", "ref_logprobs"):
         values: tuple[float, ...] | None = getattr(datum, name)
         if values is None:
-            if name in _REQUIRED[loss_fn]:
+            if name in required:
                 raise EngineError(400, f"{where}: loss_fn {loss_fn} needs {name}")
             continue
         if len(values) != length:

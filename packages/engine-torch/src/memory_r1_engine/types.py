@@ -6,7 +6,34 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ModelRole = Literal["policy", "critic"]
-LossFunction = Literal["cross_entropy", "importance_sampling", "ppo", "ppo_critic"]
+LossFunction = Literal["cross_entropy", "importance_sampling", "ppo", "cispo", "gspo", "ppo_critic"]
+
+_POLICY_SETTINGS: dict[str, float] = {
+    "log_ratio_clamp": 0.0,
+    "kl_coefficient": 0.0,
+    "kl_estimator": 3.0,
+    "kl_clamp": 0.0,
+    "entropy_coefficient": 0.0,
+}
+
+LOSS_SETTINGS: dict[LossFunction, dict[str, float]] = {
+    "cross_entropy": {},
+    "importance_sampling": _POLICY_SETTINGS,
+    "ppo": {
+        "clip_low_threshold": 0.8,
+        "clip_high_threshold": 1.2,
+        "dual_clip": 0.0,
+        **_POLICY_SETTINGS,
+    },
+    "cispo": {"clip_low_threshold": 0.8, "clip_high_threshold": 1.2, **_POLICY_SETTINGS},
+    "gspo": {
+        "clip_low_threshold": 1 - 3e-4,
+        "clip_high_threshold": 1 + 4e-4,
+        **_POLICY_SETTINGS,
+    },
+    "ppo_critic": {"value_clip": 0.2},
+}
+"""The settings of every loss function with their defaults; thresholds bound the ratio itself, 0 is off elsewhere."""
 
 
 class EngineError(Exception):
@@ -54,6 +81,7 @@ class Datum:
     values: tuple[float, ...] | None = None
     returns: tuple[float, ...] | None = None
     constraint: Constraint | None = None
+    ref_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
