@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from fastapi.testclient import TestClient
 
 from memory_r1_engine import types
@@ -32,6 +33,7 @@ class ScriptedEngine:
     max_context_length: int = 64
     eos_token_ids: tuple[int, ...] = (2,)
     supports_packing: bool = True
+    training_settings: dict[str, Any] = field(default_factory=lambda: {"micro_batch_tokens": 9})
     log: list[str] = field(default_factory=list)
     batches: list[list[types.SampleJob]] = field(default_factory=list)
     steps: int = 0
@@ -137,7 +139,7 @@ class ScriptedEngine:
 class Caller:
     """Talks to a server as the TypeScript client does."""
 
-    def __init__(self, http: TestClient) -> None:
+    def __init__(self, http: httpx2.Client) -> None:
         self.http = http
         self.session_id = ""
 

@@ -12,11 +12,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from helpers import build_groups, create_random_model, get_flat, get_gradient
+from memory_r1_engine.checkpoints import CHECKSUMS_FILE
 from memory_r1_engine.core import TorchEngine
+from memory_r1_engine.packing import pack_sequences
 from memory_r1_engine.types import (
     AdamParams,
     Datum,
     EngineError,
+    ForwardBackwardOutput,
     LoraConfig,
     SampleJob,
 )
@@ -124,21 +127,52 @@ def test_seeds_decide_the_start(engine: TorchEngine) -> None:
     assert not torch.equal(a, c)
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing(engine: TorchEngine) -> None:
+def test_a_loss_that_is_not_finite_is_refused(engine: TorchEngine) -> None:
     create_random_model(engine, "infinite")
     run_step(engine, "infinite", 0)
-    before = get_flat(engine, "infinite").clone()
-    (datum, *_) = build_groups()
+    good, bad, *_ = build_groups()
+    engine.forward_backward("infinite", [good], "importance_sampling")
+    weights = get_flat(engine, "infinite").clone()
+    gradient = get_gradient(engine, "infinite").clone()
     # exp(-5 + 1000) overflows.
-    hostile = dataclasses.replace(datum, logprobs=(-1000.0,) * len(datum.target_tokens))
-    engine.forward_backward("infinite", [hostile], "importance_sampling")
-    with pytest.raises(EngineError, match="not finite") as caught:
-        engine.optim_step("infinite", ADAM)
-    assert caught.value.status == 400
-    assert torch.equal(before, get_flat(engine, "infinite"))
-    assert not get_gradient(engine, "infinite").any()
-    run_step(engine, "infinite", 1)
+    hostile = dataclasses.replace(bad, logprobs=(-1000.0,) * len(bad.target_tokens))
+    for call in (engine.forward_backward, engine.forward):
+        with pytest.raises(EngineError, match=r"datum 1: the loss of target 0 is -?inf") as caught:
+            call("infinite", [good, hostile], "importance_sampling")
+        assert caught.value.status == 400
+    # What had accumulated before is still there, and the step is that of the good datum alone.
+    assert torch.equal(weights, get_flat(engine, "infinite"))
+    assert torch.equal(gradient, get_gradient(engine, "infinite"))
+    assert engine.optim_step("infinite", ADAM)["step:last"] == 2
     assert bool(get_flat(engine, "infinite").isfinite().all())
+
+
+def test_a_gradient_that_is_not_finite_is_dropped(
+    engine: TorchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_random_model(engine, "overflow")
+    run_step(engine, "overflow", 0)
+    weights = get_flat(engine, "overflow").clone()
+    gradient = get_gradient(engine, "overflow")
+
+    def overflow(*_: object, **__: object) -> ForwardBackwardOutput:
+        gradient.fill_(float("inf"))
+        return ForwardBackwardOutput([], {})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memory_r1_engine.core.run_training_call", overflow)
+        with pytest.raises(EngineError, match="gradient of these datums is not finite"):
+            engine.forward_backward("overflow", build_groups(), "ppo")
+    assert not gradient.any()
+    # Calls whose gradients are finite may still add up to one that is not.
+    engine.forward_backward("overflow", build_groups(), "ppo")
+    gradient[0] = float("nan")
+    with pytest.raises(EngineError, match="not finite"):
+        engine.optim_step("overflow", ADAM)
+    assert torch.equal(weights, get_flat(engine, "overflow"))
+    assert not gradient.any()
+    run_step(engine, "overflow", 1)
+    assert bool(get_flat(engine, "overflow").isfinite().all())
 
 
 def test_a_failed_call_leaves_the_gradient(
@@ -151,14 +185,14 @@ def test_a_failed_call_leaves_the_gradient(
     original = engine._model.run_row
     calls = []
 
-    def fail_later(*arguments: object) -> torch.Tensor:
+    def fail_later(*arguments: object, **named: object) -> torch.Tensor:
         calls.append(arguments)
         if len(calls) == 2:
-            raise MemoryError
-        return original(*arguments)  # type: ignore[arg-type]  # passed through
+            raise ArithmeticError
+        return original(*arguments, **named)  # type: ignore[arg-type]  # passed through
 
     monkeypatch.setattr(engine._model, "run_row", fail_later)
-    with pytest.raises(MemoryError):
+    with pytest.raises(ArithmeticError):
         engine.forward_backward("failing", build_groups(), "ppo")
     assert torch.equal(before, get_gradient(engine, "failing"))
 
@@ -201,25 +235,45 @@ def test_weights_saved_before_the_first_step(engine: TorchEngine, tmp_path: Path
     assert torch.equal(get_flat(engine, "fresh"), get_flat(engine, "fresh-copy"))
 
 
+@pytest.mark.parametrize(
+    "lora",
+    [
+        LoraConfig(rank=4, seed=1, alpha=24, train_mlp=False),
+        LoraConfig(rank=3, seed=2, alpha=7.5, train_unembed=True),
+    ],
+)
 def test_peft_reads_what_is_saved(
-    engine: TorchEngine, tiny_model_directory: Path, tmp_path: Path
+    engine: TorchEngine, tiny_model_directory: Path, tmp_path: Path, lora: LoraConfig
 ) -> None:
-    engine.create_model("peft", "policy", LoraConfig(rank=4, seed=1, alpha=24, train_mlp=False))
-    run_step(engine, "peft", 0)
-    engine.save_snapshot("peft", tmp_path / "adapter")
+    """transformers and PEFT alone give the logits of our own trained model."""
+    model_id = f"peft-{lora.rank}"
+    engine.create_model(model_id, "policy", lora)
+    run_step(engine, model_id, 0)
+    engine.save_snapshot(model_id, tmp_path / "adapter")
+
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["peft_type"] == "LORA"
+    assert config["task_type"] == "CAUSAL_LM"
+    assert config["base_model_name_or_path"] == str(tiny_model_directory)
+    assert (config["r"], config["lora_alpha"]) == (lora.rank, lora.alpha)
+    layers = 3 * (4 if lora.rank == 4 else 7) + (1 if lora.train_unembed else 0)
+    assert len(config["target_modules"]) == layers
+    assert config["target_modules"] == sorted(config["target_modules"])
+
     base = AutoModelForCausalLM.from_pretrained(tiny_model_directory)
     model = PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
     names = [name for name, _ in model.named_modules() if name.endswith("lora_A.default")]
-    assert len(names) == 3 * 4
-    job = SampleJob((9, 20, 31, 42), 1, 1, prompt_logprobs=True)
-    snapshot = engine.create_snapshot("peft")
-    (result,) = engine.sample([dataclasses.replace(job, snapshot=snapshot)])
+    assert len(names) == layers
+    tokens = [9, 20, 31, 42, 5]
+    (row,) = pack_sequences([tokens], 64)
+    engine._model.activate(engine._models[model_id].weights)
     with torch.no_grad():
-        logprobs = model(torch.tensor([job.tokens])).logits[0].log_softmax(-1)
-    expected = [float(logprobs[i, token]) for i, token in enumerate(job.tokens[1:])]
-    assert (result.prompt_logprobs or [])[1:] == pytest.approx(expected, abs=1e-4)
-    (base_result,) = engine.sample([job])
-    assert base_result.prompt_logprobs != pytest.approx(result.prompt_logprobs, abs=1e-2)
+        expected = model(torch.tensor([tokens])).logits[0]
+        found = engine._model.compute_logits(engine._model.run_row(row))
+        engine._model.activate(None)
+        untrained = engine._model.compute_logits(engine._model.run_row(row))
+    assert float((found - expected).abs().max()) < 2e-5 * float(expected.abs().max())
+    assert float((untrained - expected).abs().max()) > 1e-2
 
 
 def test_snapshots_do_not_follow_training(engine: TorchEngine, tmp_path: Path) -> None:
@@ -243,24 +297,6 @@ def test_snapshots_do_not_follow_training(engine: TorchEngine, tmp_path: Path) -
         engine.drop_snapshot(snapshot)
 
 
-def test_saving_is_all_or_nothing(
-    engine: TorchEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_random_model(engine, "atomic")
-    engine.save_weights("atomic", tmp_path / "kept")
-    with pytest.raises(EngineError, match="exists already") as caught:
-        engine.save_weights("atomic", tmp_path / "kept")
-    assert caught.value.status == 409
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("memory_r1_engine.core.safetensors.torch.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
-        engine.save_weights("atomic", tmp_path / "lost")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
-
-
 def test_loading_what_does_not_fit(engine: TorchEngine, tmp_path: Path) -> None:
     create_random_model(engine, "four")
     engine.save_weights("four", tmp_path / "four")
@@ -275,10 +311,12 @@ def test_loading_what_does_not_fit(engine: TorchEngine, tmp_path: Path) -> None:
     engine.load_weights("four", tmp_path / "sampler", optimizer=False)
     with pytest.raises(EngineError, match="no readable adapter"):
         engine.load_weights("four", tmp_path / "nowhere", optimizer=False)
-    broken = tmp_path / "four" / "adapter_model.safetensors"
+    # Adapters of other tools come without checksums.
+    (tmp_path / "sampler" / CHECKSUMS_FILE).unlink()
+    broken = tmp_path / "sampler" / "adapter_model.safetensors"
     broken.write_bytes(broken.read_bytes()[:100])
     with pytest.raises(EngineError, match="no readable adapter"):
-        engine.load_weights("four", tmp_path / "four", optimizer=False)
+        engine.load_weights("four", tmp_path / "sampler", optimizer=False)
     config = tmp_path / "sampler" / "adapter_config.json"
     config.write_text(json.dumps({"r": "many"}), encoding="utf-8")
     with pytest.raises(EngineError, match="no readable adapter"):

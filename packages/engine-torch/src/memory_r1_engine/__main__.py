@@ -78,7 +78,47 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--no-packing", action="store_true", help="compute datums with an equal prompt one by one"
     )
+    training = parser.add_argument_group("memory of training")
+    training.add_argument(
+        "--micro-batch-tokens",
+        type=whole_number,
+        default=2048,
+        metavar="N",
+        help="distinct tokens of one forward and backward pass; default 2048",
+    )
+    training.add_argument(
+        "--training-memory-gib",
+        type=positive_number,
+        metavar="GIB",
+        help="what a pass may need beside the weights, as estimated; default: no bound",
+    )
+    training.add_argument(
+        "--gradient-checkpointing",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="compute layers again in the backward pass; auto: where they would not fit otherwise",
+    )
+    training.add_argument(
+        "--attention",
+        choices=["auto", "blocks", "sdpa", "flex"],
+        default="auto",
+        help="of packed rows; auto: flex on CUDA where it works, else blocks",
+    )
     return parser.parse_args(arguments)
+
+
+def whole_number(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def positive_number(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -162,6 +202,12 @@ def serve(
             device=options.device,
             threads=options.threads,
             shared_prefix_packing=not options.no_packing,
+            row_token_budget=options.micro_batch_tokens,
+            training_memory_bytes=None
+            if options.training_memory_gib is None
+            else int(options.training_memory_gib * 2**30),
+            gradient_checkpointing=options.gradient_checkpointing,
+            attention=options.attention,
         )
     except Exception as error:
         fail(f"cannot load the model {model_directory}: {type(error).__name__}: {error}")

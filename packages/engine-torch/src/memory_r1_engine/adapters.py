@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from memory_r1_engine.checkpoints import write_tensors
 from memory_r1_engine.types import EngineError, LoraConfig
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -312,17 +313,21 @@ def save_adapter(
         base_model_name_or_path=base_model,
         inference_mode=True,
     )
-    config.save_pretrained(str(directory))
+    # Not PEFT's own save: it writes the set of layers in an order that differs from process to process.
+    fields = {
+        key: sorted(value) if isinstance(value, set) else value
+        for key, value in config.to_dict().items()
+    }
+    text = json.dumps(fields, indent=2, sort_keys=True)
+    (directory / CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
     tensors: dict[str, torch.Tensor] = {}
     for slot in layout.slots:
         tensor = flat[slot.offset : slot.offset + slot.size].view(slot.shape).detach().cpu().clone()
         if slot.name == VALUE_HEAD:
-            safetensors.torch.save_file(
-                {VALUE_HEAD: tensor}, directory / f"{VALUE_HEAD}.safetensors"
-            )
+            write_tensors(directory / f"{VALUE_HEAD}.safetensors", {VALUE_HEAD: tensor})
         else:
             tensors[f"{_PEFT_PREFIX}{slot.name}.weight"] = tensor
-    safetensors.torch.save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(directory / WEIGHTS_FILE, tensors, {"format": "pt"})
 
 
 def load_adapter(

@@ -52,6 +52,11 @@ def use_attention(attention: AttentionPass) -> Iterator[None]:
         _active_pass.reset(token)
 
 
+def find_active_attention() -> AttentionPass | None:
+    """The pass that is in use here, if any."""
+    return _active_pass.get(None)
+
+
 class UnsupportedAttentionError(Exception):
     """The model's attention has a feature that the tree attention does not compute."""
 

@@ -1,21 +1,38 @@
-"""Saved weights: their names, and the folders that hold them.
+"""Saved weights: their names, the folders that hold them, and how those are written and checked.
 
 A path `memory-r1://<model_id>/<kind>/<name>` stands for the folder `<root>/<model_id>/<kind>/<name>`. The folder alone
 is enough: an engine that was started later reads it under the same path.
+
+A folder appears whole or not at all: it is filled under a hidden name, synchronised to the disk with the checksums of
+its files (`SHA256SUMS`, which `sha256sum --check` reads), and renamed. Nothing is ever overwritten, so a save that is
+killed or runs out of disk leaves every earlier checkpoint as it was.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import shutil
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
+
+import safetensors.torch
+import torch
 
 from memory_r1_engine.protocol import CHECKPOINT_PATH
 from memory_r1_engine.types import EngineError
 
 #: `weights` hold adapter and optimiser, to go on training; `sampler_weights` the adapter alone, to sample.
 CheckpointKind = Literal["weights", "sampler_weights"]
+
+CHECKSUMS_FILE = "SHA256SUMS"
+
+#: What a system says when there is no room: disk, quota, largest size of a file.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def checkpoint_path(model_id: str, kind: CheckpointKind, name: str) -> str:
@@ -65,11 +82,109 @@ class CheckpointStore:
         return folder
 
     def write(self, folder: Path, save: Callable[[Path], None]) -> None:
-        """Lets `save` make the folder, whole or not at all, and gives the name free when it fails."""
+        """Lets `save` make the folder, whole or not at all, and gives the name free when it fails.
+
+        Raises EngineError 507 where there is no room, 500 for other faults of the disk.
+        """
         try:
             save(folder)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise EngineError(507, _describe_full_disk(folder, error)) from error
             raise EngineError(500, f"cannot write the checkpoint {folder}: {error}") from error
         finally:
             with self._lock:
                 self._reserved.discard(folder)
+
+
+def _describe_full_disk(folder: Path, error: OSError) -> str:
+    free = shutil.disk_usage(folder.parent).free / 2**20
+    return (
+        f"no room for the checkpoint {folder} ({error.strerror}; {free:.0f} MiB are free there): nothing was "
+        "written, earlier checkpoints are as they were; make room, then resume"
+    )
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """A safetensors file. Written by Python, whose OSError tells a full disk from other faults."""
+    path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+
+
+def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new folder beside `directory`, then rename it: readers see all or nothing.
+
+    When this returns, the folder survives a power failure. Raises EngineError 409 where `directory` exists.
+    """
+    if directory.exists():
+        raise EngineError(409, f"{directory} exists already: save under another name")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
+    temporary.mkdir()
+    try:
+        write(temporary)
+        files = sorted(path for path in temporary.iterdir())
+        sums = "".join(f"{hash_file(path)}  {path.name}\n" for path in files)
+        (temporary / CHECKSUMS_FILE).write_text(sums, encoding="utf-8")
+        for path in (*files, temporary / CHECKSUMS_FILE, temporary):
+            _synchronise(path)
+        os.replace(temporary, directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _synchronise(directory.parent)
+
+
+def verify_folder(directory: Path) -> bool:
+    """Compare a folder's files with its checksums; False where it has none (another tool's adapter).
+
+    Raises EngineError 400 that names the first file that is not what was saved.
+    """
+    try:
+        text = (directory / CHECKSUMS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(directory, f"{CHECKSUMS_FILE} cannot be read ({error})") from error
+    for name, expected in _parse_sums(directory, text).items():
+        try:
+            found = hash_file(directory / name)
+        except OSError as error:
+            raise _damaged(directory, f"{name} cannot be read ({error})") from error
+        if found != expected:
+            raise _damaged(directory, f"{name} has sha256 {found}, was saved with {expected}")
+    return True
+
+
+def _parse_sums(directory: Path, text: str) -> Mapping[str, str]:
+    sums: dict[str, str] = {}
+    for line in text.splitlines():
+        checksum, separator, name = line.partition("  ")
+        if not separator or len(checksum) != 64 or Path(name).name != name:
+            raise _damaged(directory, f'{CHECKSUMS_FILE} has the line "{line}"')
+        sums[name] = checksum
+    return sums
+
+
+def _damaged(directory: Path, what: str) -> EngineError:
+    return EngineError(
+        400,
+        f"the checkpoint {directory} is damaged: {what}. Nothing was loaded; use an earlier checkpoint "
+        "or a copy of this one",
+    )
+
+
+def hash_file(path: Path) -> str:
+    """Lower-case hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _synchronise(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

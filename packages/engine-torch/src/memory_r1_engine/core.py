@@ -5,14 +5,12 @@ Everything is called from one thread. Wrong input raises EngineError with the HT
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
+import logging
 import math
-import os
-import shutil
-import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +27,13 @@ from memory_r1_engine.adapters import (
     save_adapter,
     select_modules,
 )
+from memory_r1_engine.checkpoints import verify_folder, write_folder, write_tensors
 from memory_r1_engine.constraints import ConstraintCompiler
 from memory_r1_engine.language_model import LanguageModel
+from memory_r1_engine.memory import GIB, CheckpointingMode, TrainingLimits, TrainingMemoryError
 from memory_r1_engine.sampling import CACHE_BYTES, run_sample_jobs
 from memory_r1_engine.training import run_training_call
+from memory_r1_engine.tree_attention import AttentionChoice
 from memory_r1_engine.types import (
     AdamParams,
     Datum,
@@ -45,12 +46,15 @@ from memory_r1_engine.types import (
     SampleResult,
 )
 
+_LOG = logging.getLogger(__name__)
+
 MERGE_BYTES = 2 * 2**30
 """Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
 
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _META_FILE = "memory_r1.json"
-_META_VERSION = 1
+_META_VERSION = 2
+"""1 had no checksums."""
 
 
 @dataclass
@@ -84,20 +88,35 @@ class TorchEngine:
         threads: int | None = None,
         shared_prefix_packing: bool = True,
         row_token_budget: int = 2048,
+        training_memory_bytes: int | None = None,
+        gradient_checkpointing: CheckpointingMode = "auto",
+        attention: AttentionChoice = "auto",
         cache_bytes: int = CACHE_BYTES,
         merge_bytes: int = MERGE_BYTES,
     ) -> None:
         """Load the base from a Hugging Face directory.
 
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
-        decode batch, `merge_bytes` the weights that are kept merged with an adapter for sampling.
+        decode batch, `training_memory_bytes` what a forward and backward pass needs beside the weights (as
+        memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for sampling.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self._model_directory = model_directory
         self._device = torch.device(device)
-        self._model = LanguageModel(model_directory, getattr(torch, dtype), self._device)
+        self._model = LanguageModel(model_directory, getattr(torch, dtype), self._device, attention)
+        if self._model.attention_note is not None:
+            _LOG.warning(f"{self._model.attention_note}: using {self._model.attention}")
+        if gradient_checkpointing == "on" and not self._model.supports_checkpointing:
+            raise EngineError(
+                400, "this model's layers cannot be checkpointed: set --gradient-checkpointing off"
+            )
+        if not self._model.supports_checkpointing:
+            gradient_checkpointing = "off"
+        self._limits = TrainingLimits(
+            row_token_budget, training_memory_bytes, gradient_checkpointing
+        )
         # Adapters stay in float32 on a bfloat16 base: their updates are too small for bfloat16.
         self._adapter_dtype = self._model.logit_dtype
         self._compiler = ConstraintCompiler(
@@ -132,6 +151,16 @@ class TorchEngine:
     def supports_packing(self) -> bool:
         """Whether sequences share rows: the model's attention allows it and it was not switched off."""
         return self._shared_prefix_packing and self._model.supports_packing
+
+    @property
+    def training_settings(self) -> dict[str, Any]:
+        """How training calls are cut and computed, for the capabilities."""
+        return {
+            "micro_batch_tokens": self._limits.row_tokens,
+            "memory_bytes": self._limits.memory_bytes,
+            "gradient_checkpointing": self._limits.checkpointing,
+            "attention": self._model.attention if self.supports_packing else "model",
+        }
 
     def create_model(self, model_id: str, role: ModelRole, lora: LoraConfig) -> None:
         """Add a fresh adapter; a critic also has a linear value head that starts at zero."""
@@ -178,12 +207,21 @@ class TorchEngine:
         loss_fn: LossFunction,
         config: dict[str, float] | None = None,
     ) -> ForwardBackwardOutput:
-        """Add the gradient of the loss, summed over tokens and datums, to the model's. All or nothing."""
+        """Add the gradient of the loss, summed over tokens and datums, to the model's. All or nothing.
+
+        A loss or gradient that is not finite is a 400, and what accumulated before stays.
+        """
         model = self._find_model(model_id)
         gradient = _get_gradient(model.weights)
         before = gradient.clone()
         try:
             output = self._run_training(model_id, data, loss_fn, config, backward=True)
+            if not bool(gradient.isfinite().all()):
+                raise EngineError(
+                    400,
+                    f"the gradient of these datums is not finite, though their loss is: it was dropped, and model "
+                    f"{model_id} is unchanged; check their advantages and logprobs",
+                )
         except BaseException:
             gradient.copy_(before)
             raise
@@ -236,7 +274,7 @@ class TorchEngine:
 
         def write(target: Path) -> None:
             self._write_adapter(model.weights, target)
-            safetensors.torch.save_file(_get_moments(model), target / _OPTIMIZER_FILE)
+            write_tensors(target / _OPTIMIZER_FILE, _get_moments(model))
             description = {
                 "version": _META_VERSION,
                 "role": model.role,
@@ -245,10 +283,13 @@ class TorchEngine:
             }
             (target / _META_FILE).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
-        _write_atomically(directory, write)
+        write_folder(directory, write)
 
     def load_weights(self, model_id: str, directory: Path, optimizer: bool) -> None:
-        """Replace a model's weights, and its optimiser state too or else by a fresh one; gradients become zero."""
+        """Replace a model's weights, and its optimiser state too or else by a fresh one; gradients become zero.
+
+        Nothing changes where the files are not those that were saved, or do not fit the model.
+        """
         model = self._find_model(model_id)
         layout, flat = self._read_adapter(directory)
         expected = model.weights.layout
@@ -279,7 +320,7 @@ class TorchEngine:
     def save_snapshot(self, model_id: str, directory: Path) -> None:
         """Write a model's weights for sampling only, as a PEFT adapter."""
         model = self._find_model(model_id)
-        _write_atomically(directory, lambda target: self._write_adapter(model.weights, target))
+        write_folder(directory, lambda target: self._write_adapter(model.weights, target))
 
     def load_snapshot(self, directory: Path) -> str:
         """A snapshot from saved weights; any PEFT LoRA adapter of plain kind on this base model will do."""
@@ -343,18 +384,62 @@ class TorchEngine:
         *,
         backward: bool,
     ) -> ForwardBackwardOutput:
+        """One call; where memory runs out, once more with rows half as large and checkpointed layers."""
         model = self._find_model(model_id)
-        return run_training_call(
-            self._model,
-            self._compiler,
-            model.weights,
-            model.role,
-            data,
-            loss_fn,
-            config,
-            backward=backward,
-            share_prefixes=self._shared_prefix_packing,
-            row_token_budget=self._row_token_budget,
+        gradient = _get_gradient(model.weights)
+        before = gradient.clone() if backward else None
+
+        def attempt(limits: TrainingLimits) -> ForwardBackwardOutput | TrainingMemoryError:
+            try:
+                return run_training_call(
+                    self._model,
+                    self._compiler,
+                    model.weights,
+                    model.role,
+                    data,
+                    loss_fn,
+                    config,
+                    backward=backward,
+                    share_prefixes=self._shared_prefix_packing,
+                    limits=limits,
+                )
+            except TrainingMemoryError as error:
+                # Returned without its traceback, which would keep the tensors of the failed pass alive.
+                return error.with_traceback(None)
+
+        output = attempt(self._limits)
+        retries = 0
+        if isinstance(output, TrainingMemoryError):
+            if before is not None:
+                gradient.copy_(before)
+            self._free_memory()
+            smaller = self._limits.halve(output.largest_row)
+            if not self._model.supports_checkpointing:
+                smaller = replace(smaller, checkpointing="off")
+            _LOG.warning(
+                f"out of memory with {output.largest_row} tokens a row: trying {smaller.row_tokens}; "
+                "set --micro-batch-tokens or --training-memory-gib lower"
+            )
+            output = attempt(smaller)
+            retries = 1
+            if isinstance(output, TrainingMemoryError):
+                self._free_memory()
+                raise EngineError(507, self._describe_lack_of_memory(output))
+        output.metrics["out_of_memory_retries:sum"] = float(retries)
+        return output
+
+    def _free_memory(self) -> None:
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _describe_lack_of_memory(self, error: TrainingMemoryError) -> str:
+        memory = self._limits.memory_bytes
+        bound = "none" if memory is None else f"{memory / GIB:g}"
+        return (
+            f"out of memory, also with rows of {error.largest_row} tokens ({error.reason}): nothing was accumulated and "
+            f"the weights are unchanged; lower --micro-batch-tokens (now {self._limits.row_tokens}), set "
+            f"--training-memory-gib (now {bound}), or send shorter sequences"
         )
 
     def _find_model(self, model_id: str) -> _TrainedModel:
@@ -381,6 +466,7 @@ class TorchEngine:
         save_adapter(weights.layout, weights.flat, directory, str(self._model_directory))
 
     def _read_adapter(self, directory: Path) -> tuple[AdapterLayout, torch.Tensor]:
+        _verify(directory)
         return load_adapter(self._model.linears, directory, self._device, self._adapter_dtype)
 
 
@@ -433,16 +519,19 @@ def _check_adam(parameters: AdamParams) -> None:
             raise EngineError(400, f"adam_params.{name} must be below 1")
 
 
-def _write_atomically(directory: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder beside `directory`, then rename it: readers see all or nothing."""
-    if directory.exists():
-        raise EngineError(409, f"{directory} exists already: save under another name")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
-    temporary.mkdir()
+def _verify(directory: Path) -> None:
+    """Refuse a checkpoint that is not what was saved. Adapters of other tools have no checksums."""
+    if verify_folder(directory):
+        return
     try:
-        write(temporary)
-        os.replace(temporary, directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        version = json.loads((directory / _META_FILE).read_text(encoding="utf-8"))["version"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(400, f"no readable description in {directory}: {error}") from error
+    if version != 1:
+        raise EngineError(
+            400,
+            f"the checkpoint {directory} is damaged: its checksums are missing. Nothing was loaded; use an earlier "
+            "checkpoint or a copy of this one",
+        )

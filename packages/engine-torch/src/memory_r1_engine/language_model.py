@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from memory_r1_engine.adapters import (
     AdapterWeights,
@@ -20,21 +22,37 @@ from memory_r1_engine.adapters import (
 )
 from memory_r1_engine.attention import (
     IMPLEMENTATION,
+    QUERY_LIMIT,
     AttentionPass,
     KeyValueSink,
-    TreeAttention,
     UnsupportedAttentionError,
+    find_active_attention,
     use_attention,
 )
+from memory_r1_engine.memory import RowCosts
 from memory_r1_engine.norms import replace_rms_norms
 from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.tree_attention import (
+    AttentionChoice,
+    choose_attention,
+    create_tree_attention,
+)
 from memory_r1_engine.types import EngineError
+
+_PROBE_TOKENS = 48
+"""Length of the row by which the memory of training is measured."""
 
 
 class LanguageModel:
     """The base model. `supports_packing` is false where its attention cannot follow a tree (see `_probe`)."""
 
-    def __init__(self, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dtype: torch.dtype,
+        device: torch.device,
+        attention: AttentionChoice = "auto",
+    ) -> None:
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(directory))
             model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -62,7 +80,12 @@ class LanguageModel:
         self.vocabulary_size = self.head.out_features
         self.hidden_size = self.head.in_features
         self.cache_bytes_per_token = _count_cache_bytes(model.config, dtype)
+        self._checkpointing = False
+        self._checkpointed_layers = self._wrap_layers()
+        #: How the attention of packed rows is computed, and why it is not the first choice (None where it is).
+        self.attention, self.attention_note = choose_attention(attention, device, dtype)
         self.supports_packing = self._probe()
+        self._row_costs: dict[tuple[int, int], RowCosts] = {}
 
     def activate(self, adapter: AdapterWeights | None) -> None:
         """Make `adapter`, or the base alone, what the next passes compute with."""
@@ -80,15 +103,79 @@ class LanguageModel:
         item_size = torch.finfo(self.dtype).bits // 8
         return sum(self.linears[name].weight.numel() for name in modules) * item_size
 
-    def run_row(self, row: PackedRow, sink: KeyValueSink | None = None) -> torch.Tensor:
-        """Final hidden states of a row's nodes, nodes x hidden size."""
-        if self.supports_packing:
-            return self.run_attention(
-                row.tokens, row.positions, TreeAttention(row, self.device, sink)
-            )
-        if len(row.members) != 1 or sink is not None:
-            raise AssertionError("a model without packing runs one sequence a row")
-        return self._run(row.tokens, row.positions, nullcontext())
+    @property
+    def supports_checkpointing(self) -> bool:
+        """Whether the model's layers can be computed again in the backward pass."""
+        return self._checkpointed_layers > 0
+
+    def run_row(
+        self, row: PackedRow, sink: KeyValueSink | None = None, *, checkpointing: bool = False
+    ) -> torch.Tensor:
+        """Final hidden states of a row's nodes, nodes x hidden size.
+
+        With `checkpointing` each layer keeps its input only and is computed again in the backward pass.
+        """
+        self._checkpointing = checkpointing
+        try:
+            if self.supports_packing:
+                attention = create_tree_attention(self.attention, row, self.device, sink)
+                return self.run_attention(row.tokens, row.positions, attention)
+            if len(row.members) != 1 or sink is not None:
+                raise AssertionError("a model without packing runs one sequence a row")
+            return self._run(row.tokens, row.positions, nullcontext())
+        finally:
+            self._checkpointing = False
+
+    def measure_row_costs(self, adapter: AdapterWeights, head_bytes: int) -> RowCosts:
+        """Bytes that rows need beside the weights; `head_bytes` is the size of one chunk of logits.
+
+        What the backward pass needs is measured: a short row is run, and the tensors that it keeps are counted. What
+        lives only while a layer is computed (scores of attention, gradients of the widest layer) follows from the
+        shapes. The active adapter is left as it is.
+        """
+        known = self._row_costs.get((adapter.layout.size, head_bytes))
+        if known is not None:
+            return known
+        kept: dict[int, torch.UntypedStorage] = {}
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage
+            return tensor
+
+        (row,) = pack_sequences([[i % self.vocabulary_size for i in range(_PROBE_TOKENS)]], 4096)
+        adapter.activate(self.linears)
+        with (
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
+        ):
+            hidden = self.run_row(row)
+        weights = {tensor.untyped_storage().data_ptr() for tensor in self.model.parameters()}
+        weights.add(adapter.flat.untyped_storage().data_ptr())
+        saved = sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in weights)
+        del hidden
+        saved = -(-saved // _PROBE_TOKENS)
+        item_size = torch.finfo(self.dtype).bits // 8
+        widest = max(
+            linear.out_features for name, linear in self.linears.items() if name != self.head_name
+        )
+        heads = self.model.config.num_attention_heads
+        # Scores, probabilities and both gradients of a block of queries; 6 tensors as wide as the widest layer.
+        scores = {"blocks": 4 * heads * QUERY_LIMIT, "sdpa": 4 * heads * QUERY_LIMIT, "flex": 0}
+        passing = item_size * (
+            scores[self.attention if self.supports_packing else "sdpa"]
+            + 6 * max(widest, self.hidden_size)
+        )
+        layers = max(1, self._checkpointed_layers)
+        costs = RowCosts(
+            # Logits, probabilities, their gradient and one to spare.
+            fixed=4 * head_bytes,
+            forward=passing,
+            plain=saved + passing,
+            checkpointed=layers * self.hidden_size * item_size + -(-saved // layers) + passing,
+        )
+        self._row_costs[adapter.layout.size, head_bytes] = costs
+        return costs
 
     def run_attention(
         self, tokens: Sequence[int], positions: Sequence[int], attention: AttentionPass
@@ -131,6 +218,43 @@ class LanguageModel:
         hidden: torch.Tensor = output.last_hidden_state[0]
         return hidden
 
+    def _wrap_layers(self) -> int:
+        """Let every layer of the decoder be checkpointed when `_checkpointing` is set; returns how many there are.
+
+        transformers' own switch needs the model in training mode, which turns dropout on as well.
+        """
+        layers = [
+            module
+            for module in self.decoder.modules()
+            if isinstance(module, GradientCheckpointingLayer)
+        ]
+        for layer in layers:
+            layer.forward = self._checkpoint_forward(layer.forward)
+        return len(layers)
+
+    def _checkpoint_forward(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            if not (self._checkpointing and torch.is_grad_enabled()):
+                return forward(*arguments, **named)
+            # The layer is computed again outside `use_attention`, on a GPU even on another thread.
+            active = find_active_attention()
+
+            def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+                again = nullcontext() if active is None else use_attention(active)
+                return nullcontext(), again
+
+            return checkpoint(
+                forward,
+                *arguments,
+                use_reentrant=False,
+                # Nothing in a layer is random: dropout is off.
+                preserve_rng_state=False,
+                context_fn=contexts,
+                **named,
+            )
+
+        return run
+
     def _probe(self) -> bool:
         """Whether tree attention gives this model's own logits; switches the model to it if so.
 
@@ -158,7 +282,11 @@ class LanguageModel:
                 self.model.set_attn_implementation(IMPLEMENTATION)
                 (row,) = pack_sequences([first, second], 64)
                 packed = self.compute_logits(
-                    self.run_attention(row.tokens, row.positions, TreeAttention(row, self.device))
+                    self.run_attention(
+                        row.tokens,
+                        row.positions,
+                        create_tree_attention(self.attention, row, self.device),
+                    )
                 )
                 members = sorted(row.members, key=lambda member: member.index)
                 if any(

@@ -170,6 +170,7 @@ def _capabilities(service: EngineService, settings: ServerSettings) -> dict[str,
         "shared_prefix_packing": service.engine.supports_packing,
         "waves": True,
         "max_context_length": service.engine.max_context_length,
+        "training": service.engine.training_settings,
         "dtype": settings.dtype,
         "device": settings.device,
     }

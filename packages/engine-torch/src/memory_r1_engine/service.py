@@ -39,6 +39,8 @@ class Engine(Protocol):
     def tokenizer(self) -> Any: ...
     @property
     def supports_packing(self) -> bool: ...
+    @property
+    def training_settings(self) -> dict[str, Any]: ...
 
     def create_model(
         self, model_id: str, role: types.ModelRole, lora: types.LoraConfig
@@ -87,6 +89,9 @@ class _Model:
     role: types.ModelRole
     lora: protocol.LoraConfig
     status: Literal["created", "active"] = "created"
+    #: The highest numbers of training requests taken so far: of all of them, and of optim_step.
+    last_seq_id: int = -1
+    last_step_seq_id: int = -1
     #: The sampler that the next save_weights_for_sampler replaces.
     sampler: SamplingSession | None = None
 
@@ -222,7 +227,7 @@ class EngineService:
         given: protocol.ForwardBackwardInput,
         body: bytes,
     ) -> str:
-        self._model(model_id)
+        model = self._model(model_id)
 
         def run() -> dict[str, Any]:
             call = self.engine.forward if kind == "forward" else self.engine.forward_backward
@@ -231,18 +236,25 @@ class EngineService:
                 call(model_id, data, given.loss_fn, given.loss_fn_config)
             )
 
-        return self._once(("train", model_id, seq_id), kind, body, lambda: self._queue(run))
+        def begin() -> str:
+            _take_number(model, seq_id, is_step=False)
+            return self._queue(run)
+
+        return self._once(("train", model_id, seq_id), kind, body, begin)
 
     def optim_step(self, request: protocol.OptimStepRequest, body: bytes) -> str:
         model_id = request.model_id
-        self._model(model_id)
+        model = self._model(model_id)
         parameters = request.adam_params.to_value()
 
         def run() -> dict[str, Any]:
             return {"metrics": self.engine.optim_step(model_id, parameters)}
 
-        key = ("train", model_id, request.seq_id)
-        return self._once(key, "optim_step", body, lambda: self._queue(run))
+        def begin() -> str:
+            _take_number(model, request.seq_id, is_step=True)
+            return self._queue(run)
+
+        return self._once(("train", model_id, request.seq_id), "optim_step", body, begin)
 
     # Checkpoints
 
@@ -533,6 +545,26 @@ class EngineService:
                 400,
                 f'this engine serves "{self.base.name}", not "{name}": start one with that model',
             )
+
+
+def _take_number(model: _Model, seq_id: int | None, *, is_step: bool) -> None:
+    """Refuses a request that a step of a higher number has overtaken, and a step that comes after its successors.
+
+    Requests run as they arrive. Gradients add up in any order, so only optim_step divides what may be exchanged.
+    """
+    if seq_id is None:
+        return
+    overtaken_by = model.last_seq_id if is_step else model.last_step_seq_id
+    if seq_id < overtaken_by:
+        raise EngineError(
+            409,
+            f"seq_id {seq_id} came after {overtaken_by}, and an optim_step is between them: it was not run; send "
+            "the requests of a model in the order of their numbers, and load the last checkpoint where this one "
+            "belonged to a step that has run",
+        )
+    model.last_seq_id = max(model.last_seq_id, seq_id)
+    if is_step:
+        model.last_step_seq_id = seq_id
 
 
 def fresh_seed() -> int:

@@ -25,6 +25,14 @@ from memory_r1_engine.losses import (
     list_required_inputs,
     resolve_loss_config,
 )
+from memory_r1_engine.memory import (
+    TrainingLimits,
+    TrainingMemoryError,
+    is_out_of_memory,
+    plan_budget,
+    read_peak,
+    start_peak,
+)
 from memory_r1_engine.packing import PackedRow, pack_sequences
 from memory_r1_engine.types import (
     Datum,
@@ -70,11 +78,12 @@ def run_training_call(
     *,
     backward: bool,
     share_prefixes: bool,
-    row_token_budget: int,
+    limits: TrainingLimits,
 ) -> ForwardBackwardOutput:
     """The outputs of `data` in its order; with `backward`, gradients are added to the adapter's.
 
-    Everything that can be wrong with the input is found before anything is computed.
+    Everything that can be wrong with the input is found before anything is computed. Raises TrainingMemoryError where
+    memory runs out; the adapter's gradient then holds a part of the sum.
     """
     started = time.perf_counter()
     settings = resolve_loss_config(loss_fn, config)
@@ -87,22 +96,42 @@ def run_training_call(
         _prepare_datum(language_model, compiler, datum, index, loss_fn, required)
         for index, datum in enumerate(data)
     ]
+    budget = plan_budget(
+        limits, language_model.measure_row_costs(adapter, HEAD_BYTES), backward=backward
+    )
+    for index, datum in enumerate(prepared):
+        budget.check_sequence(len(datum.tokens), f"datum {index}")
     rows = pack_sequences(
         [datum.tokens for datum in prepared],
-        row_token_budget,
+        budget.row_tokens,
         share=share_prefixes and language_model.supports_packing,
         target_tokens=ROW_TARGET_TOKENS,
     )
     call = _TrainingCall(language_model, adapter, data, prepared, loss_fn, settings, backward)
     language_model.activate(adapter)
-    for row in rows:
-        call.run_row(row)
+    largest = max(len(row.tokens) for row in rows)
+    start_peak(language_model.device)
+    try:
+        for row in rows:
+            call.run_row(row, checkpointing=budget.is_checkpointed(len(row.tokens)))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingMemoryError(largest, f"{type(error).__name__}: {error}") from None
+    peak = read_peak(language_model.device)
     metrics = {
         "loss:sum": call.loss,
         "positions:sum": float(call.positions),
         "tokens_computed:sum": float(sum(len(row.tokens) for row in rows)),
         "tokens_unpacked:sum": float(sum(len(datum.tokens) for datum in prepared)),
         "seconds:sum": time.perf_counter() - started,
+        "rows:sum": float(len(rows)),
+        "row_tokens:max": float(largest),
+        "checkpointed_rows:sum": float(
+            sum(budget.is_checkpointed(len(row.tokens)) for row in rows)
+        ),
+        "memory_estimated_bytes:max": float(max(budget.estimate(len(row.tokens)) for row in rows)),
+        **({} if peak is None else {"memory_peak_bytes:max": float(peak)}),
     }
     if loss_fn in CLIPPING_LOSSES:
         metrics["clipped:sum"] = float(call.clipped)
@@ -146,7 +175,7 @@ class _TrainingCall:
             for logprobs, entropy in zip(self._predictions, self._entropies, strict=True)
         ]
 
-    def run_row(self, row: PackedRow) -> None:
+    def run_row(self, row: PackedRow, *, checkpointing: bool) -> None:
         forced: list[_Entry] = []
         entries: list[_Entry] = []
         nodes: list[int] = []
@@ -159,7 +188,7 @@ class _TrainingCall:
                     entries.append(entry)
                     nodes.append(member.nodes[entry.position])
         with torch.set_grad_enabled(self._backward):
-            hidden = self._model.run_row(row) if entries else None
+            hidden = self._model.run_row(row, checkpointing=checkpointing) if entries else None
             if hidden is not None and self._loss_fn == "ppo_critic":
                 self._run_values(hidden, nodes, entries)
                 return
@@ -336,6 +365,7 @@ class _TrainingCall:
             self.loss += float(losses.sum(dtype=torch.float64))
             self.clipped += count_clipped(self._loss_fn, self._settings, predictions, inputs)
         self.positions += len(entries)
+        _check_finite(losses, entries)
         for entry, value in zip(entries, predictions.tolist(), strict=True):
             self._predictions[entry.datum][entry.element] = value
         if entropy is not None:
@@ -380,6 +410,20 @@ def _plan_head(nodes: Sequence[int], entries: Sequence[_Entry], chunk_rows: int)
             cursor += 1
         chunks.append(_HeadChunk(start, stop, part, [owners[index] - start for index in part]))
     return _HeadPlan([node for node, _ in head_rows], [mask for _, mask in head_rows], chunks)
+
+
+def _check_finite(losses: torch.Tensor, entries: Sequence[_Entry]) -> None:
+    """A loss that is not a number would poison every later step: the call is refused and says whose it is."""
+    if bool(losses.isfinite().all()):
+        return
+    index = int(losses.isfinite().logical_not().nonzero()[0])
+    entry = entries[index]
+    raise EngineError(
+        400,
+        f"datum {entry.datum}: the loss of target {entry.element} is {float(losses[index])}: nothing was accumulated and "
+        "the weights are unchanged; check its logprobs, advantages, values and returns. Where they are right, the "
+        "weights have diverged: load an earlier checkpoint",
+    )
 
 
 def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> torch.Tensor:
