@@ -31,6 +31,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     },
     judge: handle("judge"),
     judgeAudit: handle("judgeAudit"),
+    exportRun: handle("export"),
   };
   const code = await runCommandLine({
     words,
@@ -74,6 +75,11 @@ describe("commands and flags", () => {
       },
     },
     { words: "resume demo-1", command: "resume", request: { ...quiet, run: "demo-1" } },
+    {
+      words: "export demo-1 --out a --stage manager --base-model Org/Model --json",
+      command: "export",
+      request: { run: "demo-1", out: "a", stage: "manager", baseModel: "Org/Model", json: true },
+    },
     {
       words: "resume demo-1 --out o --data-dir d --set evaluation.testSample=9 --json --verbose",
       command: "resume",
@@ -202,6 +208,7 @@ describe("usage errors", () => {
     { words: "--sead 3", message: "did you mean --seed" },
     { words: "rum demo", message: "did you mean `run`" },
     { words: "resume", message: "Expected argument for run-id" },
+    { words: "export demo-1", message: "Expected input for flag --out" },
     { words: "run demo extra", message: "Too many arguments" },
     { words: "run --seed", message: "Expected input for flag --seed" },
     { words: "run --seed 1.5", message: "not a whole number of at least 0" },

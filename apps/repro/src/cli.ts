@@ -10,6 +10,7 @@ import {
 } from "@stricli/core";
 import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
+import { buildExportCommand, type ExportRequest } from "./commands/export.ts";
 import { buildJudgeAuditCommand, type JudgeAuditRequest } from "./commands/judge-audit.ts";
 import { buildJudgeCommand, type JudgeCommandRequest } from "./commands/judge.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";
@@ -29,6 +30,7 @@ export interface CommandHandlers {
   readonly datasets: DatasetsHandlers<number>;
   judge(request: JudgeCommandRequest): Promise<number>;
   judgeAudit(request: JudgeAuditRequest): Promise<number>;
+  exportRun(request: ExportRequest): Promise<number>;
 }
 
 export interface CommandLineOptions {
@@ -88,6 +90,7 @@ function buildProgram(
       score: buildScoreCommand(keep((request) => handlers.score(request))),
       judge: buildJudgeCommand(keep((request) => handlers.judge(request))),
       judgeAudit: buildJudgeAuditCommand(keep((request) => handlers.judgeAudit(request))),
+      export: buildExportCommand(keep((request) => handlers.exportRun(request))),
       list: buildListCommand(keep((request) => handlers.list(request))),
       datasets: buildDatasetsRoutes({
         list: keep((request) => handlers.datasets.list(request)),

@@ -85,6 +85,10 @@ export const experimentSchema = z.strictObject({
   model: z.strictObject({
     name: z.string(),
     dtype: z.enum(["float32", "bfloat16"]).default("float32"),
+    /** How the engine cuts training calls; see "Memory" in packages/engine-torch/README.md. It moves roundings. */
+    microBatchTokens: z.number().int().min(1).optional(),
+    trainingMemoryGib: z.number().positive().optional(),
+    gradientCheckpointing: z.enum(["auto", "on", "off"]).optional(),
   }),
   embedding: z.string().default("all-minilm-l6-v2"),
   lora: z

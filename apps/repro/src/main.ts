@@ -7,6 +7,7 @@ import { createDatasetsShowHandler } from "./commands/datasets/show.ts";
 import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
 import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
+import { createExportHandler } from "./commands/export.ts";
 import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
 import { createJudgeHandler } from "./commands/judge.ts";
 import { createListHandler } from "./commands/list.ts";
@@ -93,6 +94,9 @@ async function main(): Promise<number> {
       score: createScoreHandler(shell),
       judge: createJudgeHandler(shell, judgePipeline),
       judgeAudit: createJudgeAuditHandler(shell, judgePipeline),
+      exportRun: createExportHandler(shell, async (options) =>
+        (await import("./exporting/export-run.ts")).exportRun(options),
+      ),
       list: createListHandler(shell, pipeline),
       datasets: {
         list: createDatasetsListHandler(shell),

@@ -129,7 +129,7 @@ def test_a_model_trains_and_samples_alike(tiny_model_directory: Path, kind: Atte
             tiny_model_directory,
             dtype="float64",
             threads=1,
-            attention=attention,  # type: ignore[arg-type]  # a kind is a choice
+            attention=attention,
         )
         assert engine.training_settings["attention"] == attention
         create_random_model(engine, "m")
@@ -172,4 +172,4 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("flex_backward")
 def test_what_the_choice_measures() -> None:
     for kind in ("flex", "sdpa"):
-        assert measure_disagreement(kind, CPU, torch.float32) < 1e-5  # type: ignore[arg-type]  # a kind
+        assert measure_disagreement(kind, CPU, torch.float32) < 1e-5

@@ -7,7 +7,7 @@ import json
 import os
 import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +32,14 @@ FILES = [
 
 
 @pytest.fixture
-def saved(engine: TorchEngine, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def saved(engine: TorchEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A model after one step, saved as `first`; returns its id."""
     model_id = request.node.name
     create_random_model(engine, model_id)
     engine.forward_backward(model_id, build_groups(), "cross_entropy")
     engine.optim_step(model_id, AdamParams(learning_rate=1e-2))
     engine.save_weights(model_id, tmp_path / "first")
-    yield model_id  # type: ignore[misc]  # a generator fixture
+    yield model_id
     engine.unload_model(model_id)
 
 

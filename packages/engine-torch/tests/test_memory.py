@@ -99,7 +99,7 @@ def test_checkpointing_changes_no_bit(
     results = []
     kept = []
     for mode in ("off", "on"):
-        engine = TorchEngine(directory, threads=1, gradient_checkpointing=mode)  # type: ignore[arg-type]  # a mode
+        engine = TorchEngine(directory, threads=1, gradient_checkpointing=mode)
         create_random_model(engine, "m")
         sizes: dict[int, int] = {}
 
@@ -237,9 +237,9 @@ def test_out_of_memory_twice_is_an_error_that_names_the_settings(
         engine.forward_backward("m", build_strangers(), "ppo")
     assert caught.value.status == 507
     assert caught.value.detail == (
-        "out of memory, also with rows of 144 tokens (OutOfMemoryError: CUDA out of memory): nothing was accumulated and "
-        "the weights are unchanged; lower --micro-batch-tokens (now 2048), set --training-memory-gib (now 1), or send "
-        "shorter sequences"
+        "out of memory, also with rows of 144 tokens (OutOfMemoryError: CUDA out of memory): nothing was accumulated "
+        "and the weights are unchanged; lower --micro-batch-tokens (now 2048), set --training-memory-gib (now 1), "
+        "or send shorter sequences"
     )
     assert [tokens for tokens, _ in seen] == [288, 144]
     assert torch.equal(get_gradient(engine, "m"), expected)

@@ -69,7 +69,13 @@ function isAlive(pid: number): boolean {
 
 describe("launchEngine", () => {
   it("starts a process that answers, tells it what to serve, and ends it", async () => {
-    const running = await launch(serving + endsWithItsInput, { threads: 2, dtype: "bfloat16" });
+    const running = await launch(serving + endsWithItsInput, {
+      threads: 2,
+      dtype: "bfloat16",
+      microBatchTokens: 512,
+      trainingMemoryGib: 1.5,
+      gradientCheckpointing: "on",
+    });
     await running.client.healthz();
     expect(isAlive(running.pid)).toBe(true);
     const error = await running.client.getServerCapabilities().catch((caught: unknown) => caught);
@@ -81,6 +87,9 @@ describe("launchEngine", () => {
       '"--port","0"',
       '"--dtype","bfloat16"',
       '"--threads","2"',
+      '"--micro-batch-tokens","512"',
+      '"--training-memory-gib","1.5"',
+      '"--gradient-checkpointing","on"',
     ])
       expect(String(error)).toContain(part);
     await running.stop();

@@ -25,6 +25,12 @@ export interface LaunchOptions extends PrepareOptions {
   readonly device?: string | undefined;
   /** CPU threads; default: torch's own choice. */
   readonly threads?: number | undefined;
+  /** Distinct tokens of one forward and backward pass; default: the engine's 2048. */
+  readonly microBatchTokens?: number | undefined;
+  /** GiB that a pass may need beside the weights, as the engine estimates it; default: no bound. */
+  readonly trainingMemoryGib?: number | undefined;
+  /** Layers computed again in the backward pass; default `auto`: where they would not fit otherwise. */
+  readonly gradientCheckpointing?: "auto" | "on" | "off" | undefined;
   /** From start to ready; default 180 s (a large model is read from disk). */
   readonly readyTimeoutMs?: number | undefined;
   /** From the request to end to the hard kill; default 10 s. */
@@ -153,6 +159,9 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
         dtype: options.dtype ?? "float32",
         device: options.device ?? "cpu",
         threads: options.threads,
+        "micro-batch-tokens": options.microBatchTokens,
+        "training-memory-gib": options.trainingMemoryGib,
+        "gradient-checkpointing": options.gradientCheckpointing,
         "checkpoints-dir": options.checkpointsDirectory,
       }),
     ],

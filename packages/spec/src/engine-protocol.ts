@@ -77,7 +77,7 @@ export const forwardBackwardOutputSchema = z.object({
       values: tensorDataSchema.optional(),
     }),
   ),
-  /** Keys end in `:sum`, `:mean`, `:max`, `:min` or `:last`: `loss:sum`, `tokens_computed:sum`, `tokens_unpacked:sum`, `seconds:sum`. */
+  /** Keys end in `:sum`, `:mean`, `:max`, `:min` or `:last`: `loss:sum`, `tokens_computed:sum`, `tokens_unpacked:sum`, `seconds:sum`, `memory_peak_bytes:max`. */
   metrics: z.record(z.string(), z.number()),
 });
 export type ForwardBackwardOutput = z.infer<typeof forwardBackwardOutputSchema>;
@@ -171,6 +171,18 @@ export const serverCapabilitiesSchema = z.object({
   shared_prefix_packing: z.boolean(),
   waves: z.boolean(),
   max_context_length: z.number(),
+  /**
+   * How training calls are cut and computed (extension): distinct tokens of a pass, the bytes that it may need beside
+   * the weights (null: no bound), whether layers are computed again in the backward pass, and by what kernel.
+   */
+  training: z
+    .object({
+      micro_batch_tokens: z.number(),
+      memory_bytes: z.number().nullable(),
+      gradient_checkpointing: z.enum(["auto", "on", "off"]),
+      attention: z.string(),
+    })
+    .optional(),
   dtype: z.string(),
   device: z.string(),
 });

@@ -316,7 +316,7 @@ def save_adapter(
     # Not PEFT's own save: it writes the set of layers in an order that differs from process to process.
     fields = {
         key: sorted(value) if isinstance(value, set) else value
-        for key, value in config.to_dict().items()
+        for key, value in config.to_dict().items()  # type: ignore[no-untyped-call]  # untyped in peft
     }
     text = json.dumps(fields, indent=2, sort_keys=True)
     (directory / CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")

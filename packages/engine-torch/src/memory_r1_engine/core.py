@@ -98,7 +98,8 @@ class TorchEngine:
 
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
         decode batch, `training_memory_bytes` what a forward and backward pass needs beside the weights (as
-        memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for sampling.
+        memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for
+        sampling. `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
@@ -437,8 +438,8 @@ class TorchEngine:
         memory = self._limits.memory_bytes
         bound = "none" if memory is None else f"{memory / GIB:g}"
         return (
-            f"out of memory, also with rows of {error.largest_row} tokens ({error.reason}): nothing was accumulated and "
-            f"the weights are unchanged; lower --micro-batch-tokens (now {self._limits.row_tokens}), set "
+            f"out of memory, also with rows of {error.largest_row} tokens ({error.reason}): nothing was accumulated "
+            f"and the weights are unchanged; lower --micro-batch-tokens (now {self._limits.row_tokens}), set "
             f"--training-memory-gib (now {bound}), or send shorter sequences"
         )
 

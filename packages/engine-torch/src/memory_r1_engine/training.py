@@ -420,8 +420,8 @@ def _check_finite(losses: torch.Tensor, entries: Sequence[_Entry]) -> None:
     entry = entries[index]
     raise EngineError(
         400,
-        f"datum {entry.datum}: the loss of target {entry.element} is {float(losses[index])}: nothing was accumulated and "
-        "the weights are unchanged; check its logprobs, advantages, values and returns. Where they are right, the "
+        f"datum {entry.datum}: the loss of target {entry.element} is {float(losses[index])}: nothing was accumulated "
+        "and the weights are unchanged; check its logprobs, advantages, values and returns. Where they are right, the "
         "weights have diverged: load an earlier checkpoint",
     )
 

@@ -73,7 +73,9 @@ class FlexTreeAttention:
         self._padding = pad_to_tiles(self._length) - self._length
         self._sink = sink
         self._mask = build_block_mask(row.subtree_ends, device)
-        self._attend = _compiled_flex() if device.type == "cuda" else flex_attention
+        self._attend: Callable[..., Any] = (
+            _compiled_flex() if device.type == "cuda" else flex_attention
+        )
 
     def attend(
         self,
