@@ -205,10 +205,7 @@ describe("the command", () => {
 describe("hubIdOf", () => {
   it("knows the embedded models by the ids of the engine's own list", async () => {
     const list = await readFile(
-      new URL(
-        "../../../../packages/engine-torch/src/memory_r1_engine/models.py",
-        import.meta.url,
-      ),
+      new URL("../../../../packages/engine-torch/src/memory_r1_engine/models.py", import.meta.url),
       "utf8",
     );
     for (const [name, id] of Object.entries(embeddedModelIds)) {

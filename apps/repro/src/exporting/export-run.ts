@@ -64,9 +64,7 @@ export async function exportRun(options: ExportOptions): Promise<readonly Export
   const targets = stages.map((stage) => ({ stage, directory: join(outDirectory, stage.name) }));
   const taken = targets.find(({ directory }) => existsSync(directory));
   if (taken !== undefined)
-    throw new ConfigError(
-      `${taken.directory} exists already: delete it, or choose another --out`,
-    );
+    throw new ConfigError(`${taken.directory} exists already: delete it, or choose another --out`);
 
   for (const { stage, directory } of targets) {
     const trainedFile = join(runDirectory, "training", stage.name, "trained.json");

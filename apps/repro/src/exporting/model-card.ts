@@ -28,8 +28,7 @@ export function renderModelCard(facts: ModelCardFacts): string {
     ["Command", `\`${manifest.command}\``],
     ["Code", commitOf(manifest.code)],
     ...(manifest.resumed ?? []).map(
-      ({ code, overrides }) =>
-        ["Resumed with", [commitOf(code), ...overrides].join(", ")] as const,
+      ({ code, overrides }) => ["Resumed with", [commitOf(code), ...overrides].join(", ")] as const,
     ),
     ["Data set", `${manifest.dataset.name}, sha256 ${manifest.dataset.sha256}`],
     ["Seeds", joinEntries(manifest.seeds)],

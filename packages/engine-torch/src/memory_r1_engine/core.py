@@ -199,7 +199,7 @@ class TorchEngine:
         config: dict[str, float] | None = None,
     ) -> ForwardBackwardOutput:
         """Log-probabilities and entropies, or values, without gradients."""
-        return self._run_training(model_id, data, loss_fn, config, backward=False)
+        return self._run_training(model_id, data, loss_fn, config, gradient_before=None)
 
     def forward_backward(
         self,
@@ -216,7 +216,7 @@ class TorchEngine:
         gradient = _get_gradient(model.weights)
         before = gradient.clone()
         try:
-            output = self._run_training(model_id, data, loss_fn, config, backward=True)
+            output = self._run_training(model_id, data, loss_fn, config, gradient_before=before)
             if not bool(gradient.isfinite().all()):
                 raise EngineError(
                     400,
@@ -383,12 +383,13 @@ class TorchEngine:
         loss_fn: LossFunction,
         config: dict[str, float] | None,
         *,
-        backward: bool,
+        gradient_before: torch.Tensor | None,
     ) -> ForwardBackwardOutput:
-        """One call; where memory runs out, once more with rows half as large and checkpointed layers."""
+        """One call; where memory runs out, once more with rows half as large and checkpointed layers.
+
+        With a backward pass where `gradient_before` is there: what the second try begins with again.
+        """
         model = self._find_model(model_id)
-        gradient = _get_gradient(model.weights)
-        before = gradient.clone() if backward else None
 
         def attempt(limits: TrainingLimits) -> ForwardBackwardOutput | TrainingMemoryError:
             try:
@@ -400,7 +401,7 @@ class TorchEngine:
                     data,
                     loss_fn,
                     config,
-                    backward=backward,
+                    backward=gradient_before is not None,
                     share_prefixes=self._shared_prefix_packing,
                     limits=limits,
                 )
@@ -411,8 +412,8 @@ class TorchEngine:
         output = attempt(self._limits)
         retries = 0
         if isinstance(output, TrainingMemoryError):
-            if before is not None:
-                gradient.copy_(before)
+            if gradient_before is not None:
+                _get_gradient(model.weights).copy_(gradient_before)
             self._free_memory()
             smaller = self._limits.halve(output.largest_row)
             if not self._model.supports_checkpointing:

@@ -131,7 +131,7 @@ class LanguageModel:
 
         What the backward pass needs is measured: a short row is run, and the tensors that it keeps are counted. What
         lives only while a layer is computed (scores of attention, gradients of the widest layer) follows from the
-        shapes. The active adapter is left as it is.
+        shapes. `adapter` stays active.
         """
         known = self._row_costs.get((adapter.layout.size, head_bytes))
         if known is not None:
