@@ -7,6 +7,7 @@ const engineTests = [
   "packages/engine/src/embedded-engine.test.ts",
   "packages/engine/src/tokenizer.test.ts",
   "packages/trainers/src/grpo-engine.test.ts",
+  "packages/trainers/src/ppo-sft-engine.test.ts",
 ];
 
 export default defineConfig({

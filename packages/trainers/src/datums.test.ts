@@ -70,7 +70,7 @@ describe("buildDatum", () => {
     expect(() => buildDatum({ ...sequence, advantages: [1] }, "full")).toThrow(RangeError);
     expect(() => buildDatum({ ...sequence, weights: [1] }, "full")).toThrow(/1 weights/);
     expect(() => buildDatum({ ...sequence, referenceLogProbs: [] }, "full")).toThrow(
-      /0 reference log-probabilities/,
+      /0 ref_logprobs/,
     );
   });
 });

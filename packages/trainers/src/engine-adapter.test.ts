@@ -163,6 +163,65 @@ describe("createPolicyEngine", () => {
     expect(input?.loss_fn_config).toEqual({ clip_low_threshold: 0.9, clip_high_threshold: 1.3 });
   });
 
+  it("imitates by weighted cross-entropy, under the completion's grammar", async () => {
+    const { client, calls } = createFakeClient();
+    const constraint = { type: "regex", value: "a|b" } as const;
+    const result = await (
+      await create(client)
+    ).imitate([
+      { promptTokens: [1, 2], completionTokens: [3, 4], weights: [0.5, 0.25], constraint },
+    ]);
+    expect(result.logProbs).toEqual([[-1, -2]]);
+    const [call] = calls;
+    expect(call?.input.loss_fn).toBe("cross_entropy");
+    expect(call?.input.data[0]).toMatchObject({
+      constraint,
+      loss_fn_inputs: { target_tokens: { data: [3, 4] }, weights: { data: [0.5, 0.25] } },
+    });
+    expect(call?.input.data[0]?.loss_fn_inputs).not.toHaveProperty("logprobs");
+  });
+
+  it("encodes a turn up to the token that ends it, where the template writes it behind the prompt", async () => {
+    const letters = (text: string) => Array.from(text, (letter) => letter.codePointAt(0) ?? 0);
+    const withTemplate = (encodeChat: ChatTokenizer["encodeChat"]) =>
+      createPolicyEngine({
+        client: createFakeClient().client,
+        sessionId: "session",
+        baseModel: "tiny",
+        lora: { rank: 4, seed: 1 },
+        tokenizer: { ...tokenizer, encodeChat },
+      });
+    /** Every turn is its role's letter, its text, token 0 and a line break, as in ChatML. */
+    const chat: ChatTokenizer["encodeChat"] = (messages, options) => [
+      ...messages.flatMap(({ role, content }) => [
+        ...letters(role.slice(0, 1) + content),
+        0,
+        ...letters("\n"),
+      ]),
+      ...(options?.addGenerationPrompt === false ? [] : letters("a")),
+    ];
+    const engine = await withTemplate(chat);
+    expect(engine.encodeCompletion([{ role: "user", content: "q" }], "yé")).toEqual({
+      promptTokens: [...letters("uq"), 0, ...letters("\na")],
+      completionTokens: [...letters("yé"), 0],
+    });
+    const wrong: readonly ChatTokenizer["encodeChat"][] = [
+      // A template that opens the turn in another way than it writes it.
+      (messages, options) =>
+        options?.addGenerationPrompt === false
+          ? chat(messages, options)
+          : [...chat(messages, { addGenerationPrompt: false }), 7],
+      // One that does not end it.
+      (messages, options) => chat(messages, options).filter((token) => token !== 0),
+    ];
+    for (const template of wrong) {
+      const other = await withTemplate(template);
+      expect(() => other.encodeCompletion([{ role: "user", content: "q" }], "y")).toThrow(
+        ConfigError,
+      );
+    }
+  });
+
   it("asks an adapter that is never trained for the reference, under the same constraint", async () => {
     const { client, calls } = createFakeClient();
     const engine = await create(client);

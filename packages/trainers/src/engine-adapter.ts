@@ -3,17 +3,13 @@ import { join } from "node:path";
 import { createEngineGenerator, type ChatTokenizer, type EngineClient } from "@memory-r1/engine";
 import {
   ConfigError,
-  ModelCallError,
+  type ChatMessage,
   type ForwardBackwardOutput,
   type LoraConfig,
 } from "@memory-r1/spec";
-import {
-  buildDatum,
-  type Decision,
-  type TargetAlignment,
-  type TrainingSequence,
-} from "./datums.ts";
-import type { PolicyEngine } from "./policy-engine.ts";
+import { buildDatum, layOutDatum, type Decision, type TrainingSequence } from "./datums.ts";
+import { checkEngine, readCompletions, readGradientNorm } from "./engine-wire.ts";
+import type { BackwardResult, PolicyEngine } from "./policy-engine.ts";
 import { toWireLoss } from "./policy-loss.ts";
 
 /** The calls that a policy is made of. */
@@ -48,18 +44,7 @@ export interface PolicyEngineOptions {
  */
 export async function createPolicyEngine(options: PolicyEngineOptions): Promise<PolicyEngine> {
   const { client, sessionId, baseModel, lora, tokenizer } = options;
-  const capabilities = await client.getServerCapabilities();
-  const engineName = `engine ${capabilities.engine.name} ${capabilities.engine.version}`;
-  if (capabilities.reduction !== "sum")
-    throw new ConfigError(
-      `${engineName} reduces losses by ${capabilities.reduction}, but advantages are scaled for a sum: use another engine`,
-    );
-  for (const loss of ["importance_sampling", "ppo"])
-    if (!capabilities.loss_fns.includes(loss))
-      throw new ConfigError(`${engineName} has no loss "${loss}": use another engine`);
-  const alignment: TargetAlignment = capabilities.target_alignment.includes("suffix")
-    ? "suffix"
-    : "full";
+  const alignment = await checkEngine(client, ["importance_sampling", "ppo"]);
   const createModel = (): Promise<string> =>
     client.createModel({ sessionId, baseModel, role: "policy", lora });
   const modelId = await createModel();
@@ -94,22 +79,19 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
         data: sequences.map((sequence) => buildDatum(sequence, alignment)),
         ...toWireLoss(loss),
       });
-      const hasEntropy = output.loss_fn_outputs.every((datum) => datum.entropy !== undefined);
-      const tokensComputed = output.metrics["tokens_computed:sum"];
-      const tokensUnpacked = output.metrics["tokens_unpacked:sum"];
-      return {
-        logProbs: readCompletions(output, sequences, "logprobs"),
-        ...(hasEntropy ? { entropies: readCompletions(output, sequences, "entropy") } : {}),
-        ...(tokensComputed === undefined ? {} : { tokensComputed }),
-        ...(tokensUnpacked === undefined ? {} : { tokensUnpacked }),
-      };
+      return toBackwardResult(output, sequences);
     },
-    async optimStep(adam) {
-      const metrics = await client.optimStep(modelId, adam);
-      // The second name is SkyRL's.
-      const gradientNorm = metrics["grad_norm:last"] ?? metrics["skyrl.ai/grad_norm"];
-      return gradientNorm === undefined ? {} : { gradientNorm };
+    async imitate(sequences) {
+      const output = await client.forwardBackward(modelId, {
+        data: sequences.map((sequence) =>
+          layOutDatum(sequence, { weights: sequence.weights }, alignment),
+        ),
+        loss_fn: "cross_entropy",
+      });
+      return toBackwardResult(output, sequences);
     },
+    encodeCompletion: (messages, completion) => encodeCompletion(tokenizer, messages, completion),
+    optimStep: async (adam) => readGradientNorm(await client.optimStep(modelId, adam)),
     async referenceLogProbs(decisions) {
       referenceModelId ??= await createModel();
       const sequences = decisions.map((decision): TrainingSequence => ({
@@ -126,6 +108,42 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
     loadState: (path) => client.loadWeights(modelId, path, { optimizer: true }),
     loadSamplerWeights: (path) => client.loadWeights(modelId, path, { optimizer: false }),
     saveSamplerWeights: (name) => client.saveNamedWeightsForSampler(modelId, name),
+  };
+}
+
+/** @throws ConfigError if the template does not write the turn after the prompt, or does not end it */
+function encodeCompletion(
+  tokenizer: ChatTokenizer,
+  messages: readonly ChatMessage[],
+  completion: string,
+): Pick<Decision, "promptTokens" | "completionTokens"> {
+  const promptTokens = tokenizer.encodeChat(messages);
+  const whole = tokenizer.encodeChat([...messages, { role: "assistant", content: completion }], {
+    addGenerationPrompt: false,
+  });
+  const written = whole.slice(promptTokens.length);
+  const end = written.findIndex((token) => tokenizer.eosTokenIds.includes(token));
+  if (end < 1 || promptTokens.some((token, position) => whole[position] !== token))
+    throw new ConfigError(
+      "this model's chat template does not write an assistant's turn right after its prompt and end it: " +
+        "traces cannot be learnt from with it, use another model",
+    );
+  // What a template writes behind the end of a turn is never sampled.
+  return { promptTokens, completionTokens: written.slice(0, end + 1) };
+}
+
+function toBackwardResult(
+  output: ForwardBackwardOutput,
+  sequences: readonly Pick<Decision, "completionTokens">[],
+): BackwardResult {
+  const hasEntropy = output.loss_fn_outputs.every((datum) => datum.entropy !== undefined);
+  const tokensComputed = output.metrics["tokens_computed:sum"];
+  const tokensUnpacked = output.metrics["tokens_unpacked:sum"];
+  return {
+    logProbs: readCompletions(output, sequences, "logprobs"),
+    ...(hasEntropy ? { entropies: readCompletions(output, sequences, "entropy") } : {}),
+    ...(tokensComputed === undefined ? {} : { tokensComputed }),
+    ...(tokensUnpacked === undefined ? {} : { tokensUnpacked }),
   };
 }
 
@@ -146,23 +164,4 @@ export function createCheckpointRemover(
       );
     await rm(join(checkpointsDirectory, model, kind, name), { recursive: true, force: true });
   };
-}
-
-/** The completions' part of a per-position output: its last entries, in either alignment. */
-function readCompletions(
-  output: ForwardBackwardOutput,
-  decisions: readonly Decision[],
-  field: "logprobs" | "entropy",
-): readonly (readonly number[])[] {
-  return decisions.map(({ completionTokens }, index) => {
-    const values =
-      output.loss_fn_outputs[index]?.[field]?.data.slice(-completionTokens.length) ?? [];
-    if (values.length !== completionTokens.length)
-      throw new ModelCallError(
-        `the engine gave ${values.length} values of ${field} for the ${completionTokens.length} completion tokens of ` +
-          `datum ${index}: it does not speak this version of the protocol`,
-        { retryable: false },
-      );
-    return values;
-  });
 }

@@ -15,6 +15,7 @@ import {
   type LetterEpisode,
   type LetterTask,
 } from "./__fixtures__/letter-environment.ts";
+import { stepsOf, twoTasks } from "./__fixtures__/letter-run.ts";
 import {
   createSoftmaxEngine,
   type SoftmaxEngine,
@@ -22,7 +23,6 @@ import {
 } from "./__fixtures__/softmax-engine.ts";
 import { trainGrpo, type GrpoOptions } from "./grpo.ts";
 import type { GrpoConfigInput } from "./grpo-config.ts";
-import type { StepRecord } from "./run-log.ts";
 import type { Validation } from "./training-loop.ts";
 
 let directory = "";
@@ -30,11 +30,6 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "memory-r1-grpo-"));
 });
 afterEach(() => rm(directory, { recursive: true }));
-
-const twoTasks = [
-  { id: "one", letters: "b" },
-  { id: "two", letters: "c" },
-] as const;
 
 const baseConfig = {
   steps: 4,
@@ -85,10 +80,6 @@ function setUp(setup: Setup = {}) {
 
 const readLog = (name: string) => readFile(join(directory, name), "utf8");
 
-function stepsOf(history: readonly { readonly type: string }[]): StepRecord[] {
-  return history.filter((record): record is StepRecord => record.type === "step");
-}
-
 /** Runs `work` in an own folder. */
 async function inNewFolder<T>(work: () => Promise<T>): Promise<T> {
   const outer = directory;
@@ -106,7 +97,7 @@ describe("learning", () => {
     const { engine, train } = setUp({ config: { steps: 25, minibatches: 1 } });
     expect(engine.probability("one", "b")).toBeCloseTo(0.25, 12);
     const { history } = await train();
-    const rewards = stepsOf(history).map((record) => record.reward.mean);
+    const rewards = stepsOf(history).map((record) => record.reward?.mean ?? Number.NaN);
     expect(rewards[0]).toBeLessThan(0.6);
     const lastRewards = rewards.slice(-5);
     expect(lastRewards.reduce((sum, reward) => sum + reward, 0) / 5).toBeGreaterThan(0.9);
@@ -123,7 +114,7 @@ describe("learning", () => {
     const [first] = stepsOf(history);
     expect(first?.update?.optimizerSteps).toBe(6);
     expect(first?.update?.clipFraction).toBeGreaterThan(0);
-    expect(first?.update?.logProbDifference.meanAbsolute).toBe(0);
+    expect(first?.update?.logProbDifference?.meanAbsolute).toBe(0);
   });
 
   it("learns decisions that follow each other in an episode", async () => {
@@ -132,7 +123,7 @@ describe("learning", () => {
       environment: { tasks: [{ id: "long", letters: "bca" }] },
     });
     const { history } = await train();
-    expect(stepsOf(history).at(-1)?.reward.mean).toBeGreaterThan(0.9);
+    expect(stepsOf(history).at(-1)?.reward?.mean).toBeGreaterThan(0.9);
     expect(engine.probability("long", "b")).toBeGreaterThan(0.9);
     expect(engine.probability("long/b", "c")).toBeGreaterThan(0.9);
     expect(engine.probability("long/b/c", "a")).toBeGreaterThan(0.9);
@@ -303,9 +294,9 @@ describe("what is sampled and sent", () => {
     const { train } = setUp({ config: { steps: 1 } });
     const { history } = await train();
     const [record] = stepsOf(history);
-    expect(record?.environment.episodes).toBe(16);
-    expect(record?.environment.sums["written"]).toBe(16);
-    expect(record?.environment.sums["right"]).toBe(Math.round((record?.reward.mean ?? 0) * 16));
+    expect(record?.environment?.episodes).toBe(16);
+    expect(record?.environment?.sums["written"]).toBe(16);
+    expect(record?.environment?.sums["right"]).toBe(Math.round((record?.reward?.mean ?? 0) * 16));
     // Uniform over four tokens.
     expect(record?.update?.entropy).toBeCloseTo(Math.log(4), 12);
     expect(record?.update?.clipFraction).toBe(0);
@@ -334,7 +325,7 @@ describe("failures", () => {
     const [record] = stepsOf(history);
     // Eight of task three and two of task two.
     expect(record?.samples).toMatchObject({ count: 24, masked: 10 });
-    expect(record?.environment.episodes).toBe(16);
+    expect(record?.environment?.episodes).toBe(16);
     expect(engine.trained[0]?.length).toBe(14);
   });
 
@@ -349,7 +340,7 @@ describe("failures", () => {
     };
     await inNewFolder(async () => {
       const { history } = await failing(2).train();
-      expect(stepsOf(history)[0]?.samples.masked).toBe(16);
+      expect(stepsOf(history)[0]?.samples?.masked).toBe(16);
     });
     const stopped = failing(3).train();
     await expect(stopped).rejects.toThrow(ModelCallError);
@@ -365,6 +356,32 @@ describe("failures", () => {
     ];
     for (const setup of cases)
       await inNewFolder(() => expect(setUp(setup).train()).rejects.toThrow(NonFiniteError));
+  });
+
+  it("warns of a trainer that disagrees with the sampler, and counts the tokens", async () => {
+    const warnings: string[] = [];
+    const warned = (distort: (logProb: number) => number) =>
+      inNewFolder(async () => {
+        warnings.length = 0;
+        const { train } = setUp({
+          config: { steps: 1 },
+          engine: { distort },
+          options: { onWarning: (message) => warnings.push(message) },
+        });
+        const [first] = stepsOf((await train()).history);
+        return first?.update?.logProbDifference;
+      });
+    const apart = await warned((logProb) => logProb - 0.25);
+    expect(apart?.meanAbsolute).toBeCloseTo(0.25, 12);
+    expect(apart?.k1).toBeCloseTo(0.25, 12);
+    expect(apart?.k2).toBeCloseTo(0.25 ** 2 / 2, 12);
+    expect(apart?.max).toBeCloseTo(0.25, 12);
+    expect(apart?.aboveLimit).toBeGreaterThan(15);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`about ${apart?.aboveLimit} sampled tokens`);
+    const close = await warned((logProb) => logProb - 0.05);
+    expect(close).toMatchObject({ aboveLimit: 0 });
+    expect(warnings).toEqual([]);
   });
 
   it("passes a lost engine on", async () => {

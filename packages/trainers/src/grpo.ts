@@ -5,8 +5,8 @@
  * Where this departs from the paper, or decides what the paper leaves open:
  *  1. On-policy by default: one optimiser step per batch of samples, so every ratio is 1 and no clip ever binds.
  *     `loss: ppo` with `epochs` or `minibatches` above 1 is the paper's clipped objective.
- *  2. No KL to the reference policy by default. With `klCoefficient` it is a k1 penalty in the advantage, not a k3 term
- *     in the loss.
+ *  2. No KL to the reference policy by default. `loss.kl` is the paper's term in the loss; `klCoefficient` is a k1 penalty
+ *     in the advantage.
  *  3. The deviation that divides an advantage is the sample's (n - 1) plus 1e-6, as in verl, which the paper used; the
  *     paper's formula has a plain deviation.
  *  4. Token losses are averaged over all tokens of the batch (verl's default, DAPO); the GRPO paper averages within each
@@ -18,14 +18,18 @@
  *     other decision takes no optimiser step.
  *  9. Whole validation episodes decide which weights are kept; the paper names no rule.
  */
-import { createHash } from "node:crypto";
-import { ConfigError, parseValue, type Environment, type Episode } from "@memory-r1/spec";
-import { computeAdvantages } from "./advantages.ts";
+import { deriveSeed, parseValue, type Environment, type Episode } from "@memory-r1/spec";
+import { computeAdvantages, computeMean, type GroupAdvantages } from "./advantages.ts";
+import { hashConfiguration } from "./configuration-hash.ts";
 import { grpoConfigSchema, type GrpoConfig, type GrpoConfigInput } from "./grpo-config.ts";
-import { rollOut } from "./rollout.ts";
-import { toStepRecord } from "./step-record.ts";
+import { computeKlAdvantages, computeKls } from "./kl.ts";
+import { computeLearningRate } from "./learning-rate.ts";
+import type { PolicyEngine } from "./policy-engine.ts";
+import type { PolicyLoss } from "./policy-loss.ts";
+import { rollOut, type Sample } from "./rollout.ts";
+import { describeLogProbGap, describePolicySteps, describeRollout } from "./step-record.ts";
 import { runTrainingLoop, type TrainingOptions, type TrainingResult } from "./training-loop.ts";
-import { updatePolicy } from "./update.ts";
+import { assertReusable, hasAdvantage, updatePolicy, type WeightedDecision } from "./update.ts";
 
 export interface GrpoOptions<Task, E extends Episode> extends TrainingOptions {
   readonly config: GrpoConfigInput;
@@ -46,47 +50,98 @@ export async function trainGrpo<Task, E extends Episode>(
 ): Promise<TrainingResult> {
   const { engine, environment, stage, runSeed, signal } = options;
   const config = parseConfig(options.config);
-  const { samplesPerTask, maxCompletionTokens } = config;
+  const { loss, logProbGapLimit } = config;
   return runTrainingLoop(options, {
     config,
-    configHash: hashConfiguration(config, options),
+    configHash: hashConfiguration("grpo", config, { ...options, data: environment.name }),
     async takeStep(step, timer) {
       const rollout = await rollOut(
-        { environment, engine, stage, runSeed, samplesPerTask, maxCompletionTokens, signal },
+        { environment, engine, stage, runSeed, config, signal },
         step,
         timer,
       );
       signal?.throwIfAborted();
-      const advantages = computeAdvantages(rollout.groupRewards, config.advantages);
-      const update = await updatePolicy(
-        { engine, config, stage, runSeed },
+      const groups = computeAdvantages(rollout.groupRewards, config.advantages);
+      const { decisions, kl } = await timer.measure("train", () =>
+        compareWithReference(engine, weighDecisions(rollout.samples, groups), config),
+      );
+      const learningRate = computeLearningRate(step, config.learningRate);
+      const steps = await updatePolicy(
+        engine,
+        loss,
+        {
+          ...config,
+          learningRate,
+          seedOf: (epoch) => deriveSeed(runSeed, stage, step, "minibatches", epoch),
+        },
         step,
-        rollout.samples,
-        advantages,
+        decisions,
         timer,
       );
-      return toStepRecord(step, config, rollout, advantages, update);
+      const update = describePolicySteps(steps, loss, { step, logProbGapLimit });
+      const warning = describeLogProbGap(update, step, logProbGapLimit);
+      if (warning !== undefined) options.onWarning?.(warning);
+      return {
+        type: "step",
+        step,
+        learningRate,
+        ...describeRollout(rollout, groups, decisions.filter(hasAdvantage).length),
+        update: update === null ? null : { ...update, ...(kl === undefined ? {} : { kl }) },
+      };
     },
   });
 }
 
-function parseConfig(input: GrpoConfigInput): GrpoConfig {
-  const config = parseValue(input, grpoConfigSchema, "the GRPO configuration");
-  if (config.loss.kind !== "ppo" && config.epochs * config.minibatches > 1)
-    throw new ConfigError(
-      `${config.epochs} epochs of ${config.minibatches} minibatches use samples more than once: ` +
-        'set loss to {"kind":"ppo"}, which bounds the ratios, or both to 1',
-    );
-  return config;
+/** The decisions of scored samples, each with its episode's advantage at every token. */
+function weighDecisions(
+  samples: readonly Sample<unknown>[],
+  groups: readonly GroupAdvantages[],
+): readonly WeightedDecision[] {
+  return samples.flatMap((sample) => {
+    const own = groups[sample.group]?.samples[sample.index];
+    if (own?.scored !== true) return [];
+    return sample.decisions
+      .filter((decision) => decision.completionTokens.length > 0)
+      .map((decision) => ({
+        group: sample.group,
+        decision,
+        advantages: decision.completionTokens.map(() => own.advantage),
+      }));
+  });
 }
 
-/** Equal hashes continue each other. How far to train and how often to write checkpoints changes no step. */
-function hashConfiguration<Task, E extends Episode>(
-  config: GrpoConfig,
-  { stage, runSeed, fingerprint, environment, initialWeightsPath }: GrpoOptions<Task, E>,
-): string {
-  const { steps: _steps, checkpointEvery: _checkpointEvery, ...deciding } = config;
-  const start = initialWeightsPath ?? null;
-  const identity = ["grpo", 1, deciding, stage, runSeed, fingerprint, environment.name, start];
-  return createHash("sha256").update(JSON.stringify(identity)).digest("hex");
+/** Takes a penalty for drifting from the reference policy into the advantages, or hands on what a KL loss needs. */
+async function compareWithReference(
+  engine: PolicyEngine,
+  decisions: readonly WeightedDecision[],
+  { klCoefficient, loss }: { readonly klCoefficient: number; readonly loss: PolicyLoss },
+): Promise<{ readonly decisions: readonly WeightedDecision[]; readonly kl: number | undefined }> {
+  const lossKl = loss.kl !== undefined && loss.kl.coefficient !== 0 ? loss.kl : undefined;
+  if ((klCoefficient === 0 && lossKl === undefined) || decisions.length === 0)
+    return { decisions, kl: undefined };
+  const sampled = decisions.map(({ decision }) => decision.logProbs);
+  const reference = await engine.referenceLogProbs(decisions.map(({ decision }) => decision));
+  const penalty = computeKlAdvantages(sampled, reference, klCoefficient);
+  return {
+    kl:
+      lossKl === undefined
+        ? penalty.meanKl
+        : computeMean(computeKls(sampled, reference, lossKl).flat()),
+    decisions: decisions.map((weighted, index) => ({
+      ...weighted,
+      advantages:
+        klCoefficient === 0
+          ? weighted.advantages
+          : weighted.advantages.map(
+              (advantage, token) => advantage + (penalty.advantages[index]?.[token] ?? 0),
+            ),
+      ...(lossKl === undefined ? {} : { referenceLogProbs: reference[index] ?? [] }),
+    })),
+  };
+}
+
+function parseConfig(input: GrpoConfigInput): GrpoConfig {
+  const config = parseValue(input, grpoConfigSchema, "the GRPO configuration");
+  assertReusable(config);
+  return config;
 }

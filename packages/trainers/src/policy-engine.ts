@@ -1,5 +1,5 @@
-import type { AdamParams, TextGenerator } from "@memory-r1/spec";
-import type { Decision, TrainingSequence } from "./datums.ts";
+import type { AdamParams, ChatMessage, TextGenerator } from "@memory-r1/spec";
+import type { CriticSequence, Decision, ImitatedSequence, TrainingSequence } from "./datums.ts";
 import type { PolicyLoss } from "./policy-loss.ts";
 
 /** What a backward pass tells about the sequences that it ran, in their order. */
@@ -25,6 +25,16 @@ export interface PolicyEngine extends TextGenerator {
     sequences: readonly TrainingSequence[],
     loss: PolicyLoss,
   ): Promise<BackwardResult>;
+  /** Adds the gradient of the weighted cross-entropy of completions to what has accumulated. */
+  imitate(sequences: readonly ImitatedSequence[]): Promise<BackwardResult>;
+  /**
+   * The tokens of a chat up to the assistant's turn, and of that turn with the token that ends it.
+   * @throws ConfigError if the model's chat template does not write the turn after the prompt
+   */
+  encodeCompletion(
+    messages: readonly ChatMessage[],
+    completion: string,
+  ): Pick<Decision, "promptTokens" | "completionTokens">;
   /** One Adam step with the accumulated gradient, which it clears. The norm is that before clipping, where known. */
   optimStep(adam: AdamParams): Promise<{ readonly gradientNorm?: number }>;
   /** From here on `generate` uses the weights as they are now. */
@@ -39,4 +49,27 @@ export interface PolicyEngine extends TextGenerator {
   loadSamplerWeights(path: string): Promise<void>;
   /** Keeps the weights of now for sampling sessions; returns the path that opens one. */
   saveSamplerWeights(name: string): Promise<string>;
+}
+
+/** What a critic's backward pass tells about the sequences that it ran, in their order. */
+export interface CriticResult {
+  /** Value of each completion token before the step, [sequences][tokens]. */
+  readonly values: readonly (readonly number[])[];
+}
+
+/**
+ * A learned critic: what it expects an episode to be worth, as seen before each completion token is chosen. Every method
+ * rejects with EngineLostError when the engine is gone.
+ */
+export interface CriticEngine {
+  /** [decisions][tokens], in units of the reward, without a gradient. */
+  values(decisions: readonly Omit<Decision, "logProbs">[]): Promise<readonly (readonly number[])[]>;
+  /** Adds the gradient of the summed value losses (`computeValueLoss`) to what has accumulated. */
+  forwardBackward(sequences: readonly CriticSequence[], clip: number): Promise<CriticResult>;
+  /** As PolicyEngine's. */
+  optimStep(adam: AdamParams): Promise<{ readonly gradientNorm?: number }>;
+  /** Writes weights and optimiser; the path is for `loadState`. */
+  saveState(name: string): Promise<string>;
+  /** Goes back to a saved state. To be called before anything else. */
+  loadState(path: string): Promise<void>;
 }

@@ -12,8 +12,15 @@ type Sourced<T> = T extends string | number | boolean
   ? Setting<T>
   : { readonly [Key in keyof T]: Sourced<T[Key]> };
 
-/** Said by no peer in a unit that fits: how long to train, and what to watch meanwhile. */
-type FreeSetting = "steps" | "validateEvery" | "checkpointEvery" | "patience";
+/** Said by no peer, or not in a unit that fits: how long to train, what to watch meanwhile, and what is off unless asked for. */
+type FreeSetting =
+  | "steps"
+  | "validateEvery"
+  | "checkpointEvery"
+  | "patience"
+  | "resampleTries"
+  | "samplingParts"
+  | "logProbGapLimit";
 
 type SettingTree = Setting<string | number | boolean> | { readonly [name: string]: SettingTree };
 
@@ -354,7 +361,7 @@ export interface ResolvedPreset {
   readonly name: string;
   readonly description: string;
   readonly tasksPerStep: number;
-  /** Everything but `steps`, `validateEvery`, `checkpointEvery` and `patience`. */
+  /** Everything but how long to train, what to watch meanwhile and what is off unless asked for. */
   readonly grpo: Omit<GrpoConfigInput, FreeSetting>;
   /** The same of PPO, to be checked by its schema. */
   readonly ppo: unknown;
@@ -381,9 +388,7 @@ export function resolvePreset(name: string): ResolvedPreset {
  * Every setting of a preset with its source, by its path: `grpo.learningRate.peak`.
  * @throws ConfigError for a name that is none.
  */
-export function listPresetSettings(
-  name: string,
-): readonly {
+export function listPresetSettings(name: string): readonly {
   readonly path: string;
   readonly value: string | number | boolean;
   readonly source: string;
@@ -406,6 +411,9 @@ const presetGrpoSchema = grpoConfigSchema.omit({
   validateEvery: true,
   checkpointEvery: true,
   patience: true,
+  resampleTries: true,
+  samplingParts: true,
+  logProbGapLimit: true,
 });
 
 interface AnyPreset {

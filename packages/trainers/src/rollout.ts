@@ -13,13 +13,22 @@ import type { Decision } from "./datums.ts";
 import type { PolicyEngine } from "./policy-engine.ts";
 import { assertFinite, type Timer } from "./training-loop.ts";
 
+/** How a step's episodes are sampled: a part of every configuration that samples. */
+export interface RolloutConfig {
+  readonly samplesPerTask: number;
+  readonly maxCompletionTokens: number;
+  /** How often a group whose rewards are all equal is sampled again at most. */
+  readonly resampleTries: number;
+  /** Parts of a step's tasks that are sampled one after the other, each scored while the next is sampled. */
+  readonly samplingParts: number;
+}
+
 export interface RolloutOptions<Task, E extends Episode> {
   readonly environment: Environment<Task, E>;
   readonly engine: Pick<PolicyEngine, "generate">;
   readonly stage: string;
   readonly runSeed: number;
-  readonly samplesPerTask: number;
-  readonly maxCompletionTokens: number;
+  readonly config: RolloutConfig;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,10 +56,28 @@ export interface Rollout<E> {
   readonly rewards: readonly (EpisodeReward | undefined)[];
   /** [groups][samples of the group]; undefined for those that could not be sampled or scored. */
   readonly groupRewards: readonly (readonly (number | undefined)[])[];
+  /** The scored rewards before any group was sampled again: what the policy is worth, not what it is trained on. */
+  readonly firstRewards: readonly number[];
+  /** How often a group was sampled again. */
+  readonly resampled: number;
+}
+
+/** Which draw of its episodes a step is at. */
+interface Draw {
+  readonly step: number;
+  /** 0, or how often its groups have been sampled before. */
+  readonly attempt: number;
+}
+
+/** Scores of episodes that ended in one wave, on their way. */
+interface Scoring<E> {
+  readonly samples: readonly Sample<E>[];
+  readonly scores: Promise<readonly EpisodeReward[]>;
 }
 
 /**
- * Plays all episodes of a step side by side, one decision of each per wave, and scores them together.
+ * Plays all episodes of a step side by side, one decision of each per wave. Episodes that end in one wave are scored
+ * together, while the next wave is sampled: which are scored together never depends on time.
  * @throws ConfigError for a step without tasks, or an environment that gives too few rewards.
  * @throws ModelCallError if more than half of the samples failed.
  * @throws NonFiniteError if a reward or a metric is not finite.
@@ -60,38 +87,167 @@ export async function rollOut<Task, E extends Episode>(
   step: number,
   timer: Timer,
 ): Promise<Rollout<E>> {
-  const { environment, engine, stage, runSeed, signal } = options;
+  const { environment, config } = options;
   const tasks = await environment.tasks(step);
   if (tasks.length === 0)
     throw new ConfigError(
       `environment "${environment.name}" has no tasks for step ${step}: give it data to train on`,
     );
-  const samples = tasks.flatMap((task, group) =>
-    Array.from({ length: options.samplesPerTask }, (_, index): Sample<E> => ({
+  const startGroup = (group: number): readonly Sample<E>[] => {
+    const task = tasks[group];
+    if (task === undefined) throw new RangeError(`step ${step} has no task ${group}`);
+    return Array.from({ length: config.samplesPerTask }, (_, index): Sample<E> => ({
       group,
       index,
       taskId: environment.taskId(task),
       episode: environment.start(task),
       decisions: [],
       failure: undefined,
-    })),
+    }));
+  };
+
+  const samples = tasks.map((_, group) => startGroup(group));
+  const first = await playAndScore(
+    options,
+    samples,
+    { step, attempt: 0 },
+    config.samplingParts,
+    timer,
+  );
+  const rewards = new Map(first);
+  const rewardsOf = (group: readonly Sample<E>[]): readonly (number | undefined)[] =>
+    group.map((sample) => rewards.get(sample)?.reward);
+  stopIfMostFailed(
+    step,
+    samples.flat(),
+    samples.flatMap((group) => rewardsOf(group)),
   );
 
+  let resampled = 0;
+  for (let attempt = 1; attempt <= config.resampleTries; attempt++) {
+    const equal = samples.flatMap((group, position) =>
+      hasEqualRewards(rewardsOf(group)) ? [position] : [],
+    );
+    if (equal.length === 0) break;
+    resampled += equal.length;
+    const redrawn = equal.map(startGroup);
+    const scores = await playAndScore(options, redrawn, { step, attempt }, 1, timer);
+    for (const [place, position] of equal.entries()) {
+      const group = redrawn[place] ?? [];
+      // One that teaches nothing either is not taken: the first is what the policy is worth.
+      if (!hasVariance(group.map((sample) => scores.get(sample)?.reward))) continue;
+      samples[position] = group;
+      for (const sample of group) {
+        const score = scores.get(sample);
+        if (score !== undefined) rewards.set(sample, score);
+      }
+    }
+  }
+  return {
+    samples: samples.flat(),
+    rewards: samples.flat().map((sample) => rewards.get(sample)),
+    groupRewards: samples.map((group) => rewardsOf(group)),
+    firstRewards: [...first.values()].flatMap(({ reward }) => reward ?? []),
+    resampled,
+  };
+}
+
+/** Two scored rewards or more, and all the same: another draw may differ. */
+function hasEqualRewards(rewards: readonly (number | undefined)[]): boolean {
+  return rewards.filter((reward) => reward !== undefined).length > 1 && !hasVariance(rewards);
+}
+
+function hasVariance(rewards: readonly (number | undefined)[]): boolean {
+  return new Set(rewards.filter((reward) => reward !== undefined)).size > 1;
+}
+
+/** The rewards of the samples that came to their end, in the order of `groups`. */
+async function playAndScore<Task, E extends Episode>(
+  options: RolloutOptions<Task, E>,
+  groups: readonly (readonly Sample<E>[])[],
+  draw: Draw,
+  parts: number,
+  timer: Timer,
+): Promise<ReadonlyMap<Sample<E>, EpisodeReward>> {
+  const { environment, signal } = options;
+  const scorings: Scoring<E>[] = [];
+  for (const part of splitEvenly(groups, parts))
+    await play(options, part.flat(), draw, timer, (ended) => {
+      const scores = environment.rewards(ended.map((sample) => sample.episode));
+      // Awaited below; if sampling fails before, that is the error to tell.
+      scores.catch(() => undefined);
+      scorings.push({ samples: ended, scores });
+    });
+  signal?.throwIfAborted();
+  const rewards = new Map<Sample<E>, EpisodeReward>();
+  for (const { samples: ended, scores } of scorings) {
+    const scored = await timer.measure("reward", () => scores);
+    if (scored.length !== ended.length)
+      throw new ConfigError(
+        `environment "${environment.name}" gave ${scored.length} rewards for ${ended.length} episodes: it must give one each`,
+      );
+    for (const [position, sample] of ended.entries()) {
+      const score = scored[position];
+      if (score === undefined) continue;
+      if (score.reward !== undefined) assertFinite("the reward", draw.step, score.reward);
+      for (const [name, value] of Object.entries(score.metrics))
+        assertFinite(`the environment's metric "${name}"`, draw.step, value);
+      rewards.set(sample, score);
+    }
+  }
+  return new Map(
+    groups.flat().flatMap((sample) => {
+      const score = rewards.get(sample);
+      return score === undefined ? [] : [[sample, score] as const];
+    }),
+  );
+}
+
+/** At most `parts` runs of nearly equal length, in order. */
+function splitEvenly<T>(items: readonly T[], parts: number): readonly (readonly T[])[] {
+  const count = Math.min(parts, items.length);
+  return Array.from({ length: count }, (_, part) =>
+    items.slice(
+      Math.floor((part * items.length) / count),
+      Math.floor(((part + 1) * items.length) / count),
+    ),
+  );
+}
+
+/** Plays episodes to their end, and tells which have come to it after each wave. */
+async function play<Task, E extends Episode>(
+  { engine, stage, runSeed, config, signal }: RolloutOptions<Task, E>,
+  samples: readonly Sample<E>[],
+  { step, attempt }: Draw,
+  timer: Timer,
+  onEnded: (ended: readonly Sample<E>[]) => void,
+): Promise<void> {
   let live: readonly Sample<E>[] = samples;
   for (let decision = 0; ; decision++) {
     signal?.throwIfAborted();
     const prompts = await timer.measure("act", () =>
       Promise.all(live.map((sample) => sample.episode.nextPrompt())),
     );
+    const ended = live.filter((_, position) => prompts[position] === undefined);
+    if (ended.length > 0) onEnded(samples.filter((sample) => ended.includes(sample)));
     const waiting = mergeEqualPrompts(live, prompts);
-    if (waiting.length === 0) break;
+    if (waiting.length === 0) return;
     const requests = waiting.map(({ prompt, first, samples: sharers }): GenerateRequest => ({
       ...prompt,
-      maxTokens: options.maxCompletionTokens,
+      maxTokens: config.maxCompletionTokens,
       // The only temperature at which sampler and trainer mean the same distribution.
       temperature: 1,
       count: sharers.length,
-      seed: deriveSeed(runSeed, stage, step, first.taskId, first.group, first.index, decision),
+      seed: deriveSeed(
+        runSeed,
+        stage,
+        step,
+        first.taskId,
+        first.group,
+        first.index,
+        decision,
+        ...(attempt === 0 ? [] : [attempt]),
+      ),
     }));
     const results = await timer.measure("sample", () => engine.generate(requests));
 
@@ -118,33 +274,6 @@ export async function rollOut<Task, E extends Episode>(
       .flatMap((request) => request.samples)
       .filter((sample) => sample.failure === undefined);
   }
-
-  signal?.throwIfAborted();
-  const finished = samples.filter((sample) => sample.failure === undefined);
-  const scores = await timer.measure("reward", () =>
-    environment.rewards(finished.map((sample) => sample.episode)),
-  );
-  if (scores.length !== finished.length)
-    throw new ConfigError(
-      `environment "${environment.name}" gave ${scores.length} rewards for ${finished.length} episodes: it must give one each`,
-    );
-  const rewardOf = new Map(finished.map((sample, position) => [sample, scores[position]]));
-  const rewards = samples.map((sample) => rewardOf.get(sample));
-  for (const score of scores) {
-    if (score.reward !== undefined) assertFinite("the reward", step, score.reward);
-    for (const [name, value] of Object.entries(score.metrics))
-      assertFinite(`the environment's metric "${name}"`, step, value);
-  }
-  stopIfMostFailed(step, samples, rewards);
-  return {
-    samples,
-    rewards,
-    groupRewards: tasks.map((_, group) =>
-      samples.flatMap((sample, position) =>
-        sample.group === group ? [rewards[position]?.reward] : [],
-      ),
-    ),
-  };
 }
 
 interface WaitingPrompt<E> {
@@ -200,9 +329,9 @@ function toDecision(
 function stopIfMostFailed<E>(
   step: number,
   samples: readonly Sample<E>[],
-  rewards: readonly (EpisodeReward | undefined)[],
+  rewards: readonly (number | undefined)[],
 ): void {
-  const masked = rewards.filter((reward) => reward?.reward === undefined).length;
+  const masked = rewards.filter((reward) => reward === undefined).length;
   if (masked * 2 <= samples.length) return;
   const unsampled = samples.filter((sample) => sample.failure !== undefined);
   const reason = unsampled[0]?.failure ?? "the environment could not score them";

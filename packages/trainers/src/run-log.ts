@@ -11,66 +11,113 @@ import {
   writeFileAtomic,
 } from "./run-files.ts";
 
+/** Over tokens. */
+const rangeSchema = z.strictObject({ mean: z.number(), min: z.number(), max: z.number() });
+
 /** One training step, measured. Everything in it is a function of configuration, seed, data and weights: no times. */
 export const stepRecordSchema = z.strictObject({
   type: z.literal("step"),
   /** 0-based. */
   step: z.int(),
   learningRate: z.number(),
-  /** Over the scored samples; `deviation` is the population's. */
-  reward: z.strictObject({
-    mean: z.number(),
-    deviation: z.number(),
-    min: z.number(),
-    max: z.number(),
-  }),
-  groups: z.strictObject({
-    count: z.int(),
-    /** Groups whose rewards are all equal: they teach nothing. */
-    zeroVariance: z.int(),
-    zeroVarianceShare: z.number(),
-  }),
-  samples: z.strictObject({
-    count: z.int(),
-    /** Samples that could not be sampled or scored: in no mean, no advantage, no gradient. */
-    masked: z.int(),
-    /** Completions of all samples. */
-    decisions: z.int(),
-    /** Completions with an advantage, which the update ran on. */
-    trainedDecisions: z.int(),
-  }),
+  /**
+   * Over the scored samples, before any group was sampled again; `deviation` is the population's. Absent where nothing
+   * was sampled.
+   */
+  reward: z
+    .strictObject({
+      mean: z.number(),
+      deviation: z.number(),
+      min: z.number(),
+      max: z.number(),
+    })
+    .optional(),
+  /** Absent where tasks have one sample each. */
+  groups: z
+    .strictObject({
+      count: z.int(),
+      /** Groups whose rewards are all equal: they teach nothing. */
+      zeroVariance: z.int(),
+      zeroVarianceShare: z.number(),
+      /** How often a group without variance was sampled again, where that was asked for. */
+      resampled: z.int().optional(),
+    })
+    .optional(),
+  samples: z
+    .strictObject({
+      count: z.int(),
+      /** Samples that could not be sampled or scored: in no mean, no advantage, no gradient. */
+      masked: z.int(),
+      /** Completions of all samples. */
+      decisions: z.int(),
+      /** Completions with an advantage or chosen to be imitated, which the update ran on. */
+      trainedDecisions: z.int(),
+    })
+    .optional(),
   completions: z.strictObject({
     meanTokens: z.number(),
     maxTokens: z.int(),
     /** Share that hit the token limit. */
     cutShare: z.number(),
   }),
-  /** Null where no group had anything to teach: then the weights stay as they are. */
+  /** Null where nothing had anything to teach, or the critic still warms up: then the policy stays as it is. */
   update: z
     .strictObject({
       optimizerSteps: z.int(),
       /** The aggregated loss, mean over the optimiser steps. */
       loss: z.number(),
-      /** Share of trained tokens whose ratio the clip held back. */
-      clipFraction: z.number(),
+      /** Share of trained tokens whose ratio the clip held back. Absent where there are no ratios. */
+      clipFraction: z.number().optional(),
+      /** Share of trained tokens that the dual clip held back, where it is on. */
+      dualClipFraction: z.number().optional(),
+      /** Mean over all trained tokens, and optimiser steps, of log-probability at sampling - now. */
+      policyKl: z.number().optional(),
       /** Before clipping, mean over the optimiser steps. */
       gradientNorm: z.number().optional(),
       /** Nats per trained token. */
       entropy: z.number().optional(),
-      /** d = log-probability of sampler - trainer, before the first optimiser step: mean |d|, mean d, mean d^2 / 2. */
-      logProbDifference: z.strictObject({
-        meanAbsolute: z.number(),
-        k1: z.number(),
-        k2: z.number(),
-      }),
-      /** Mean log-ratio to the reference policy, where it was asked for. */
+      /**
+       * d = log-probability of sampler - trainer, before the first optimiser step: mean |d|, mean d, mean d^2 / 2,
+       * largest |d|, and the tokens whose |d| is above the configured limit.
+       */
+      logProbDifference: z
+        .strictObject({
+          meanAbsolute: z.number(),
+          k1: z.number(),
+          k2: z.number(),
+          max: z.number(),
+          aboveLimit: z.int(),
+        })
+        .optional(),
+      /** Mean divergence from the reference policy, where it was asked for. */
       kl: z.number().optional(),
+      /** What the divergence was multiplied by in this step's rewards (PPO). */
+      klCoefficient: z.number().optional(),
       tokensComputed: z.number().optional(),
       tokensUnpacked: z.number().optional(),
     })
     .nullable(),
+  /** PPO's critic. Absent where no episode could be scored. */
+  critic: z
+    .strictObject({
+      optimizerSteps: z.int(),
+      learningRate: z.number(),
+      /** The aggregated value loss, mean over the optimiser steps. */
+      loss: z.number(),
+      clipFraction: z.number(),
+      gradientNorm: z.number().optional(),
+      /** 1 - variance of (return - value) / variance of returns; absent for fewer than two tokens. */
+      explainedVariance: z.number().optional(),
+      values: rangeSchema,
+      returns: rangeSchema,
+      /** Before whitening. */
+      advantages: rangeSchema,
+    })
+    .optional(),
   /** Sums of the metrics of all episodes that ended, unscored ones included. */
-  environment: z.strictObject({ episodes: z.int(), sums: z.record(z.string(), z.number()) }),
+  environment: z
+    .strictObject({ episodes: z.int(), sums: z.record(z.string(), z.number()) })
+    .optional(),
 });
 export type StepRecord = z.infer<typeof stepRecordSchema>;
 
@@ -99,6 +146,8 @@ export const checkpointSchema = z.strictObject({
   step: z.int(),
   /** For `load_weights`. Only the last line's exists: older ones are removed. */
   statePath: z.string(),
+  /** What a PPO run has besides: its critic's state, and the coefficient that an adaptive KL penalty has come to. */
+  ppo: z.strictObject({ criticPath: z.string(), klCoefficient: z.number() }).optional(),
   best: z.strictObject({
     step: z.int(),
     score: z.number(),
@@ -110,6 +159,8 @@ export const checkpointSchema = z.strictObject({
   metricsBytes: z.int(),
 });
 export type Checkpoint = z.infer<typeof checkpointSchema>;
+/** What a loop knows of a checkpoint; the log adds the rest. */
+export type NewCheckpoint = Pick<Checkpoint, "step" | "statePath" | "ppo" | "best">;
 
 /** The files of one training run: `metrics.jsonl`, `timings.jsonl` and `checkpoints.jsonl` in one folder. */
 export interface RunLog {
@@ -120,7 +171,7 @@ export interface RunLog {
   append(record: LogRecord): Promise<void>;
   /** Wall times, apart from the metrics so that those are equal bytes in every repetition. Steps done twice stay. */
   appendTimings(step: number, seconds: Readonly<Record<string, number>>): Promise<void>;
-  saveCheckpoint(checkpoint: Pick<Checkpoint, "step" | "statePath" | "best">): Promise<void>;
+  saveCheckpoint(checkpoint: NewCheckpoint): Promise<void>;
 }
 
 /**

@@ -1,56 +1,57 @@
 import { computeDeviation, computeMean, computeSum, type GroupAdvantages } from "./advantages.ts";
-import type { GrpoConfig } from "./grpo-config.ts";
-import { computeLearningRate } from "./learning-rate.ts";
-import { computeTokenLoss } from "./policy-loss.ts";
+import { computeExplainedVariance } from "./gae.ts";
+import type { BackwardResult } from "./policy-engine.ts";
+import { computeTokenLosses, type PolicyLoss } from "./policy-loss.ts";
 import type { Rollout } from "./rollout.ts";
 import type { StepRecord } from "./run-log.ts";
 import { assertFinite } from "./training-loop.ts";
-import type { PolicyUpdate } from "./update.ts";
+import type { CriticStep, ImitationStep, OptimizerStep, PolicyStep } from "./update.ts";
+import { computeValueLoss } from "./value-loss.ts";
 
-/**
- * What `metrics.jsonl` says of one step.
- * @throws NonFiniteError if the loss is not finite.
- */
-export function toStepRecord<E>(
-  step: number,
-  config: GrpoConfig,
-  { samples, rewards }: Rollout<E>,
-  advantages: readonly GroupAdvantages[],
-  update: PolicyUpdate,
-): StepRecord {
-  const scores = rewards.flatMap((reward) => (reward?.reward === undefined ? [] : [reward.reward]));
+type Update = NonNullable<StepRecord["update"]>;
+
+/** What `metrics.jsonl` says of a step's samples. `trained` counts the decisions that the update runs on. */
+export function describeRollout<E>(
+  { samples, rewards, firstRewards, resampled }: Rollout<E>,
+  groups: readonly GroupAdvantages[],
+  trained: number,
+): Pick<StepRecord, "reward" | "groups" | "samples" | "completions" | "environment"> {
+  const scored = rewards.filter((reward) => reward?.reward !== undefined).length;
   const decisions = samples.flatMap((sample) => sample.decisions);
-  const lengths = decisions.map((decision) => decision.completionTokens.length);
-  const zeroVariance = advantages.filter((group) => group.zeroVariance).length;
+  const zeroVariance = groups.filter((group) => group.zeroVariance).length;
   const ended = rewards.filter((reward) => reward !== undefined);
   const names = [...new Set(ended.flatMap((reward) => Object.keys(reward.metrics)))].toSorted();
   return {
-    type: "step",
-    step,
-    learningRate: computeLearningRate(step, config.learningRate),
-    reward: {
-      mean: computeMean(scores),
-      deviation: computeDeviation(scores, false),
-      min: Math.min(...scores),
-      max: Math.max(...scores),
-    },
-    groups: {
-      count: advantages.length,
-      zeroVariance,
-      zeroVarianceShare: zeroVariance / advantages.length,
-    },
+    ...(firstRewards.length === 0
+      ? {}
+      : {
+          reward: {
+            mean: computeMean(firstRewards),
+            deviation: computeDeviation(firstRewards, false),
+            min: Math.min(...firstRewards),
+            max: Math.max(...firstRewards),
+          },
+        }),
+    ...(groups.some((group) => group.samples.length > 1)
+      ? {
+          groups: {
+            count: groups.length,
+            zeroVariance,
+            zeroVarianceShare: zeroVariance / groups.length,
+            ...(resampled === 0 ? {} : { resampled }),
+          },
+        }
+      : {}),
     samples: {
       count: samples.length,
-      masked: samples.length - scores.length,
+      masked: samples.length - scored,
       decisions: decisions.length,
-      trainedDecisions: update.trainedDecisions,
+      trainedDecisions: trained,
     },
-    completions: {
-      meanTokens: computeMean(lengths),
-      maxTokens: Math.max(0, ...lengths),
-      cutShare: computeMean(decisions.map((decision) => (decision.cut ? 1 : 0))),
-    },
-    update: describeUpdate(step, config, update),
+    completions: describeCompletions(
+      decisions.map((decision) => decision.completionTokens.length),
+      decisions.filter((decision) => decision.cut).length,
+    ),
     environment: {
       episodes: ended.length,
       sums: Object.fromEntries(
@@ -60,51 +61,185 @@ export function toStepRecord<E>(
   };
 }
 
-/** Diagnostics of the optimiser steps, computed here from log-probabilities so that every engine gives the same ones. */
-function describeUpdate(
-  step: number,
-  config: GrpoConfig,
-  { optimizerSteps, meanKl }: PolicyUpdate,
+/** `lengths` are token counts, `cut` how many hit the token limit. */
+export function describeCompletions(
+  lengths: readonly number[],
+  cut: number,
+): StepRecord["completions"] {
+  return {
+    meanTokens: computeMean(lengths),
+    maxTokens: Math.max(0, ...lengths),
+    cutShare: lengths.length === 0 ? 0 : cut / lengths.length,
+  };
+}
+
+/**
+ * Diagnostics of the policy's optimiser steps, computed here from log-probabilities so that every engine gives the same
+ * ones. Null where there were none.
+ * @throws NonFiniteError if the loss is not finite
+ */
+export function describePolicySteps(
+  steps: readonly PolicyStep[],
+  loss: PolicyLoss,
+  { step, logProbGapLimit }: { readonly step: number; readonly logProbGapLimit: number },
 ): StepRecord["update"] {
-  const first = optimizerSteps[0];
+  const first = steps[0];
   if (first === undefined) return null;
-  const tokenLosses = optimizerSteps.flatMap(({ sequences, result }) =>
+  const tokenLosses = steps.flatMap(({ sequences, result }) =>
     sequences.flatMap((sequence, index) =>
-      sequence.logProbs.map((sampled, token) =>
-        computeTokenLoss(
-          result.logProbs[index]?.[token] ?? Number.NaN,
-          sampled,
-          sequence.advantages[token] ?? Number.NaN,
-          config.loss,
-        ),
+      computeTokenLosses(
+        {
+          logProbs: result.logProbs[index] ?? [],
+          sampledLogProbs: sequence.logProbs,
+          advantages: sequence.advantages,
+          weights: sequence.weights,
+          referenceLogProbs: sequence.referenceLogProbs,
+          entropies: result.entropies?.[index],
+        },
+        loss,
       ),
     ),
   );
-  const loss = computeSum(tokenLosses.map((token) => token.loss)) / optimizerSteps.length;
-  assertFinite("the loss", step, loss);
+  const meanLoss = computeSum(tokenLosses.map((token) => token.loss)) / steps.length;
+  assertFinite("the loss", step, meanLoss);
+  const drifts = steps.flatMap(readLogProbDifferences);
   // Later optimiser steps see weights that have moved: only the first shows how far apart sampler and trainer are.
-  const differences = first.sequences.flatMap((sequence, index) =>
-    sequence.logProbs.map(
-      (sampled, token) => sampled - (first.result.logProbs[index]?.[token] ?? Number.NaN),
-    ),
-  );
-  const norms = optimizerSteps.flatMap(({ gradientNorm }) => gradientNorm ?? []);
-  const entropies = optimizerSteps.flatMap(({ result }) => result.entropies?.flat() ?? []);
-  const computed = optimizerSteps.flatMap(({ result }) => result.tokensComputed ?? []);
-  const unpacked = optimizerSteps.flatMap(({ result }) => result.tokensUnpacked ?? []);
+  const differences = readLogProbDifferences(first);
+  const dualClip = loss.kind === "ppo" && (loss.dualClip ?? 0) > 0;
   return {
-    optimizerSteps: optimizerSteps.length,
-    loss,
+    optimizerSteps: steps.length,
+    loss: meanLoss,
     clipFraction: computeMean(tokenLosses.map((token) => (token.clipped ? 1 : 0))),
-    ...(norms.length === 0 ? {} : { gradientNorm: computeMean(norms) }),
-    ...(entropies.length === 0 ? {} : { entropy: computeMean(entropies) }),
+    ...(dualClip
+      ? { dualClipFraction: computeMean(tokenLosses.map((token) => (token.dualClipped ? 1 : 0))) }
+      : {}),
+    ...(steps.length === 1 ? {} : { policyKl: computeMean(drifts) }),
+    ...describeBackward(steps),
     logProbDifference: {
       meanAbsolute: computeMean(differences.map(Math.abs)),
       k1: computeMean(differences),
       k2: computeMean(differences.map((difference) => difference ** 2 / 2)),
+      max: computeMaximum(differences.map(Math.abs)),
+      aboveLimit: differences.filter((difference) => Math.abs(difference) > logProbGapLimit).length,
     },
-    ...(meanKl === undefined ? {} : { kl: meanKl }),
+  };
+}
+
+/**
+ * The same of steps that imitated: the loss is the weighted cross-entropy in nats.
+ * @throws NonFiniteError if the loss is not finite
+ */
+export function describeImitationSteps(
+  steps: readonly ImitationStep[],
+  step: number,
+): StepRecord["update"] {
+  if (steps.length === 0) return null;
+  const losses = steps.flatMap(({ sequences, result }) =>
+    sequences.flatMap((sequence, index) =>
+      sequence.weights.map((weight, token) => -weight * valueAt(result.logProbs, index, token)),
+    ),
+  );
+  const loss = computeSum(losses) / steps.length;
+  assertFinite("the loss", step, loss);
+  return { optimizerSteps: steps.length, loss, ...describeBackward(steps) };
+}
+
+/**
+ * Diagnostics of the critic's optimiser steps. `advantages` are those before whitening, [decisions][tokens].
+ * @throws NonFiniteError if the loss is not finite
+ */
+export function describeCriticSteps(
+  steps: readonly CriticStep[],
+  targets: {
+    readonly values: readonly number[];
+    readonly returns: readonly number[];
+    readonly advantages: readonly number[];
+  },
+  settings: { readonly step: number; readonly clip: number; readonly learningRate: number },
+): NonNullable<StepRecord["critic"]> {
+  const losses = steps.flatMap(({ sequences, result }) =>
+    sequences.flatMap((sequence, index) =>
+      sequence.weights.map((weight, token) => {
+        const { loss, clipped } = computeValueLoss(
+          valueAt(result.values, index, token),
+          sequence.values[token] ?? Number.NaN,
+          sequence.returns[token] ?? Number.NaN,
+          settings,
+        );
+        return { loss: weight * loss, clipped };
+      }),
+    ),
+  );
+  const loss = computeSum(losses.map((token) => token.loss)) / steps.length;
+  assertFinite("the critic's loss", settings.step, loss);
+  const explainedVariance = computeExplainedVariance(targets.returns, targets.values);
+  return {
+    optimizerSteps: steps.length,
+    learningRate: settings.learningRate,
+    loss,
+    clipFraction: computeMean(losses.map((token) => (token.clipped ? 1 : 0))),
+    ...describeNorms(steps),
+    ...(explainedVariance === undefined ? {} : { explainedVariance }),
+    values: describeRange(targets.values),
+    returns: describeRange(targets.returns),
+    advantages: describeRange(targets.advantages),
+  };
+}
+
+/** What to warn of where sampler and trainer disagree about the probability of what was sampled. */
+export function describeLogProbGap(
+  update: StepRecord["update"],
+  step: number,
+  limit: number,
+): string | undefined {
+  const gap = update?.logProbDifference;
+  if (gap === undefined || gap.aboveLimit === 0) return undefined;
+  return (
+    `step ${step}: sampler and trainer disagree by more than ${limit} nats about ${gap.aboveLimit} sampled tokens ` +
+    `(mean ${gap.meanAbsolute.toExponential(1)}, largest ${gap.max.toExponential(1)}): ratios and clips are off by as much`
+  );
+}
+
+function readLogProbDifferences({ sequences, result }: PolicyStep): readonly number[] {
+  return sequences.flatMap((sequence, index) =>
+    sequence.logProbs.map((sampled, token) => sampled - valueAt(result.logProbs, index, token)),
+  );
+}
+
+function valueAt(values: readonly (readonly number[])[], sequence: number, token: number): number {
+  return values[sequence]?.[token] ?? Number.NaN;
+}
+
+function describeBackward(
+  steps: readonly OptimizerStep<unknown, BackwardResult>[],
+): Pick<Update, "gradientNorm" | "entropy" | "tokensComputed" | "tokensUnpacked"> {
+  const entropies = steps.flatMap(({ result }) => result.entropies?.flat() ?? []);
+  const computed = steps.flatMap(({ result }) => result.tokensComputed ?? []);
+  const unpacked = steps.flatMap(({ result }) => result.tokensUnpacked ?? []);
+  return {
+    ...describeNorms(steps),
+    ...(entropies.length === 0 ? {} : { entropy: computeMean(entropies) }),
     ...(computed.length === 0 ? {} : { tokensComputed: computeSum(computed) }),
     ...(unpacked.length === 0 ? {} : { tokensUnpacked: computeSum(unpacked) }),
   };
+}
+
+function describeNorms(steps: readonly OptimizerStep<unknown, unknown>[]): {
+  readonly gradientNorm?: number;
+} {
+  const norms = steps.flatMap(({ gradientNorm }) => gradientNorm ?? []);
+  return norms.length === 0 ? {} : { gradientNorm: computeMean(norms) };
+}
+
+function describeRange(values: readonly number[]) {
+  return {
+    mean: computeMean(values),
+    min: -computeMaximum(values.map((value) => -value)),
+    max: computeMaximum(values),
+  };
+}
+
+/** Of any number of values: a call's arguments are limited. */
+function computeMaximum(values: readonly number[]): number {
+  return values.reduce((largest, value) => Math.max(largest, value), Number.NEGATIVE_INFINITY);
 }

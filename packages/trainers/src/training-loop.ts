@@ -4,6 +4,7 @@ import {
   openRunLog,
   type Checkpoint,
   type LogRecord,
+  type NewCheckpoint,
   type StepRecord,
   type ValidationRecord,
 } from "./run-log.ts";
@@ -22,6 +23,7 @@ export type TrainingPhase =
   | "sample"
   | "act"
   | "reward"
+  | "critic"
   | "train"
   | "refresh"
   | "validate"
@@ -63,6 +65,8 @@ export interface TrainingOptions {
   readonly evaluate: (step: number) => Promise<Validation>;
   /** Deletes what `saveState` or `saveSamplerWeights` wrote, once a newer one has taken its place. */
   readonly removeCheckpoint: (path: string) => Promise<void>;
+  /** Hears of what is not right but stops nothing, such as a sampler that drifts from the trainer. */
+  readonly onWarning?: (message: string) => void;
   readonly onProgress?: (progress: TrainingProgress) => void;
   /** Stops between calls, or after an update that has begun, with a checkpoint if the engine still answers. */
   readonly signal?: AbortSignal;
@@ -100,6 +104,11 @@ export interface TrainingPlan {
    * the weights are those before the step.
    */
   readonly takeStep: (step: number, timer: Timer) => Promise<StepRecord>;
+  /** What the algorithm has to keep besides the policy. `load` comes before anything else, `save` between steps. */
+  readonly besides?: {
+    readonly save: (name: string) => Promise<NonNullable<Checkpoint["ppo"]>>;
+    readonly load: (saved: NonNullable<Checkpoint["ppo"]>) => Promise<void>;
+  };
 }
 
 /**
@@ -120,7 +129,7 @@ export async function runTrainingLoop(
   const log = await openRunLog(options.directory, plan.configHash);
 
   let completed = log.resumed?.step ?? 0;
-  let checkpoint: Pick<Checkpoint, "step" | "statePath" | "best"> | undefined = log.resumed;
+  let checkpoint: NewCheckpoint | undefined = log.resumed;
   let best = log.resumed?.best;
   const timer = createTimer(options.clock ?? (() => performance.now()), (phase) =>
     options.onProgress?.({ kind: "phase", phase, step: completed, steps: config.steps }),
@@ -148,11 +157,19 @@ export async function runTrainingLoop(
     await timer.measure("checkpoint", async () => {
       const previous = checkpoint;
       const statePath = await engine.saveState(`${stage}-${completed}-state`);
-      checkpoint = { step: completed, statePath, best: bestYet };
+      const ppo = await plan.besides?.save(`${stage}-${completed}-critic`);
+      checkpoint = {
+        step: completed,
+        statePath,
+        ...(ppo === undefined ? {} : { ppo }),
+        best: bestYet,
+      };
       await log.saveCheckpoint(checkpoint);
       // Only now: up to here a kill resumes from the previous one.
       if (previous === undefined) return;
       if (previous.statePath !== statePath) await options.removeCheckpoint(previous.statePath);
+      if (previous.ppo !== undefined && previous.ppo.criticPath !== ppo?.criticPath)
+        await options.removeCheckpoint(previous.ppo.criticPath);
       if (previous.best.samplerPath !== bestYet.samplerPath)
         await options.removeCheckpoint(previous.best.samplerPath);
     });
@@ -190,8 +207,10 @@ export async function runTrainingLoop(
     return best;
   }
 
-  if (log.resumed !== undefined) await engine.loadState(log.resumed.statePath);
-  else if (options.initialWeightsPath !== undefined)
+  if (log.resumed !== undefined) {
+    await engine.loadState(log.resumed.statePath);
+    if (log.resumed.ppo !== undefined) await plan.besides?.load(log.resumed.ppo);
+  } else if (options.initialWeightsPath !== undefined)
     await engine.loadSamplerWeights(options.initialWeightsPath);
   await timer.measure("refresh", () => engine.refreshSampler());
   try {

@@ -1,131 +1,223 @@
-import { createRandom, deriveSeed, shuffled } from "@memory-r1/spec";
-import type { GroupAdvantages } from "./advantages.ts";
-import type { Decision, TrainingSequence } from "./datums.ts";
+import { ConfigError, createRandom, shuffled, type AdamParams } from "@memory-r1/spec";
+import type { CriticSequence, Decision, ImitatedSequence, TrainingSequence } from "./datums.ts";
 import type { GrpoConfig } from "./grpo-config.ts";
-import { computeKlAdvantages } from "./kl.ts";
-import { computeLearningRate } from "./learning-rate.ts";
-import type { BackwardResult, PolicyEngine } from "./policy-engine.ts";
-import { computeLossScales } from "./policy-loss.ts";
-import type { Sample } from "./rollout.ts";
+import type { BackwardResult, CriticEngine, CriticResult, PolicyEngine } from "./policy-engine.ts";
+import {
+  computeLossScales,
+  hasLossTerms,
+  type LossAggregation,
+  type PolicyLoss,
+} from "./policy-loss.ts";
 import { assertFinite, type Timer } from "./training-loop.ts";
 
-export interface UpdateOptions {
-  readonly engine: PolicyEngine;
-  readonly config: GrpoConfig;
-  readonly stage: string;
-  readonly runSeed: number;
+/** How the decisions of a step become optimiser steps: parts of every algorithm's configuration. */
+export interface UpdateSettings {
+  readonly aggregation: LossAggregation;
+  /** Passes over the decisions, and optimiser steps per pass. */
+  readonly epochs: number;
+  readonly minibatches: number;
+  readonly adam: GrpoConfig["adam"];
+  readonly learningRate: number;
+  /** Seed of the order of groups in an epoch. */
+  readonly seedOf: (epoch: number) => number;
 }
 
-/** A decision of a scored episode with its advantage per token, before scaling for the aggregate. */
-interface WeightedDecision {
+/** A decision to learn from and the group that it stays with in a minibatch. */
+export interface GroupedDecision {
   readonly group: number;
   readonly decision: Decision;
+}
+
+/** A decision with its advantage per token, before scaling for the aggregate. */
+export interface WeightedDecision extends GroupedDecision {
   readonly advantages: readonly number[];
+  /** Under the reference policy, for a loss with a KL term. */
+  readonly referenceLogProbs?: readonly number[];
+}
+
+/** A decision with what the critic is to learn from it. */
+export interface ValuedDecision extends GroupedDecision {
+  readonly values: readonly number[];
+  readonly returns: readonly number[];
 }
 
 /** One optimiser step: the sequences sent, and what came back. */
-export interface OptimizerStep {
-  readonly sequences: readonly TrainingSequence[];
-  readonly result: BackwardResult;
+export interface OptimizerStep<Sequence, Result> {
+  readonly sequences: readonly Sequence[];
+  readonly result: Result;
   readonly gradientNorm: number | undefined;
 }
 
-export interface PolicyUpdate {
-  readonly optimizerSteps: readonly OptimizerStep[];
-  /** Decisions with an advantage. */
-  readonly trainedDecisions: number;
-  readonly meanKl: number | undefined;
+export type PolicyStep = OptimizerStep<TrainingSequence, BackwardResult>;
+export type CriticStep = OptimizerStep<CriticSequence, CriticResult>;
+export type ImitationStep = OptimizerStep<ImitatedSequence, BackwardResult>;
+
+/**
+ * Turns advantages into optimiser steps of the policy.
+ * @throws NonFiniteError if a log-probability or the gradient's norm is not finite.
+ */
+export function updatePolicy(
+  engine: PolicyEngine,
+  loss: PolicyLoss,
+  settings: UpdateSettings,
+  step: number,
+  decisions: readonly WeightedDecision[],
+  timer: Timer,
+): Promise<readonly PolicyStep[]> {
+  return takeOptimizerSteps({
+    engine,
+    settings,
+    step,
+    decisions,
+    timer,
+    phase: "train",
+    toSequences: (minibatch, scales) => toTrainingSequences(minibatch, scales, loss),
+    async forwardBackward(sequences) {
+      const result = await engine.forwardBackward(sequences, loss);
+      assertAllFinite("a log-probability", step, result.logProbs);
+      return result;
+    },
+  });
 }
 
 /**
- * Turns the advantages [groups][samples of the group] of samples into optimiser steps.
- * @throws NonFiniteError if a log-probability or the gradient's norm is not finite.
+ * Moves the critic towards the returns.
+ * @throws NonFiniteError if a value or the gradient's norm is not finite.
  */
-export async function updatePolicy(
-  { engine, config, stage, runSeed }: UpdateOptions,
+export function updateCritic(
+  critic: CriticEngine,
+  valueClip: number,
+  settings: UpdateSettings,
   step: number,
-  samples: readonly Sample<unknown>[],
-  advantages: readonly GroupAdvantages[],
+  decisions: readonly ValuedDecision[],
   timer: Timer,
-): Promise<PolicyUpdate> {
-  const outcome = samples.flatMap((sample): WeightedDecision[] => {
-    const own = advantages[sample.group]?.samples[sample.index];
-    if (own?.scored !== true) return [];
-    return sample.decisions
-      .filter((decision) => decision.completionTokens.length > 0)
-      .map((decision) => ({
-        group: sample.group,
-        decision,
-        advantages: decision.completionTokens.map(() => own.advantage),
-      }));
+): Promise<readonly CriticStep[]> {
+  return takeOptimizerSteps({
+    engine: critic,
+    settings,
+    step,
+    decisions,
+    timer,
+    phase: "critic",
+    toSequences: (minibatch, scales) =>
+      minibatch.map(({ decision, values, returns }, index) => ({
+        promptTokens: decision.promptTokens,
+        completionTokens: decision.completionTokens,
+        values,
+        returns,
+        weights: values.map(() => scales[index] ?? 0),
+      })),
+    async forwardBackward(sequences) {
+      const result = await critic.forwardBackward(sequences, valueClip);
+      assertAllFinite("a value", step, result.values);
+      return result;
+    },
   });
-  const { decisions, meanKl } = await timer.measure("train", () =>
-    penalizeDrift(engine, outcome, config.klCoefficient),
-  );
-
-  const learningRate = computeLearningRate(step, config.learningRate);
-  const optimizerSteps: OptimizerStep[] = [];
-  for (let epoch = 0; epoch < config.epochs; epoch++) {
-    const seed = deriveSeed(runSeed, stage, step, "minibatches", epoch);
-    for (const minibatch of splitByGroup(decisions, config.minibatches, seed)) {
-      const sequences = scaleForAggregate(minibatch, config);
-      if (sequences.length === 0) continue;
-      const result = await timer.measure("train", () =>
-        engine.forwardBackward(sequences, config.loss),
-      );
-      for (const logProb of result.logProbs.flat())
-        assertFinite("a log-probability", step, logProb);
-      const { gradientNorm } = await timer.measure("train", () =>
-        engine.optimStep({
-          learning_rate: learningRate,
-          beta1: config.adam.beta1,
-          beta2: config.adam.beta2,
-          eps: config.adam.epsilon,
-          weight_decay: config.adam.weightDecay,
-          grad_clip_norm: config.adam.clipNorm,
-        }),
-      );
-      if (gradientNorm !== undefined) assertFinite("the gradient's norm", step, gradientNorm);
-      optimizerSteps.push({ sequences, result, gradientNorm });
-    }
-  }
-  return {
-    optimizerSteps,
-    trainedDecisions: decisions.filter(hasAdvantage).length,
-    meanKl,
-  };
 }
 
-/** Adds the penalty for drifting from the reference policy to the advantages. */
-async function penalizeDrift(
+/**
+ * Moves the policy towards completions.
+ * @throws NonFiniteError if a log-probability or the gradient's norm is not finite.
+ */
+export function imitateCompletions(
   engine: PolicyEngine,
-  decisions: readonly WeightedDecision[],
-  coefficient: number,
-): Promise<{ decisions: readonly WeightedDecision[]; meanKl: number | undefined }> {
-  if (coefficient === 0 || decisions.length === 0) return { decisions, meanKl: undefined };
-  const reference = await engine.referenceLogProbs(decisions.map(({ decision }) => decision));
-  const penalty = computeKlAdvantages(
-    decisions.map(({ decision }) => decision.logProbs),
-    reference,
-    coefficient,
-  );
+  settings: UpdateSettings,
+  step: number,
+  decisions: readonly { readonly group: number; readonly decision: Omit<Decision, "logProbs"> }[],
+  timer: Timer,
+): Promise<readonly ImitationStep[]> {
+  return takeOptimizerSteps({
+    engine,
+    settings,
+    step,
+    decisions,
+    timer,
+    phase: "train",
+    toSequences: (minibatch, scales) =>
+      minibatch.map(({ decision }, index) => ({
+        promptTokens: decision.promptTokens,
+        completionTokens: decision.completionTokens,
+        weights: decision.completionTokens.map(() => scales[index] ?? 0),
+        ...(decision.constraint === undefined ? {} : { constraint: decision.constraint }),
+      })),
+    async forwardBackward(sequences) {
+      const result = await engine.imitate(sequences);
+      assertAllFinite("a log-probability", step, result.logProbs);
+      return result;
+    },
+  });
+}
+
+interface MinibatchWork<Item, Sequence, Result> {
+  readonly engine: Pick<PolicyEngine, "optimStep">;
+  readonly settings: UpdateSettings;
+  readonly step: number;
+  readonly decisions: readonly Item[];
+  readonly timer: Timer;
+  readonly phase: "train" | "critic";
+  /** `scales` make the engine's plain sum of token losses the configured mean over the minibatch. */
+  readonly toSequences: (
+    minibatch: readonly Item[],
+    scales: readonly number[],
+  ) => readonly Sequence[];
+  readonly forwardBackward: (sequences: readonly Sequence[]) => Promise<Result>;
+}
+
+async function takeOptimizerSteps<
+  Item extends {
+    readonly group: number;
+    readonly decision: Pick<Decision, "completionTokens">;
+  },
+  Sequence,
+  Result,
+>(
+  work: MinibatchWork<Item, Sequence, Result>,
+): Promise<readonly OptimizerStep<Sequence, Result>[]> {
+  const { engine, settings, step, timer, phase } = work;
+  const taken: OptimizerStep<Sequence, Result>[] = [];
+  for (let epoch = 0; epoch < settings.epochs; epoch++)
+    for (const minibatch of splitByGroup(
+      work.decisions,
+      settings.minibatches,
+      settings.seedOf(epoch),
+    )) {
+      const scales = computeLossScales(
+        minibatch.map(({ decision }) => decision.completionTokens.length),
+        settings.aggregation,
+      );
+      const sequences = work.toSequences(minibatch, scales);
+      if (sequences.length === 0) continue;
+      const result = await timer.measure(phase, () => work.forwardBackward(sequences));
+      const { gradientNorm } = await timer.measure(phase, () =>
+        engine.optimStep(toAdamParams(settings)),
+      );
+      if (gradientNorm !== undefined) assertFinite("the gradient's norm", step, gradientNorm);
+      taken.push({ sequences, result, gradientNorm });
+    }
+  return taken;
+}
+
+function assertAllFinite(name: string, step: number, values: readonly (readonly number[])[]): void {
+  for (const value of values.flat()) assertFinite(name, step, value);
+}
+
+function toAdamParams({ adam, learningRate }: UpdateSettings): AdamParams {
   return {
-    meanKl: penalty.meanKl,
-    decisions: decisions.map((weighted, index) => ({
-      ...weighted,
-      advantages: weighted.advantages.map(
-        (advantage, token) => advantage + (penalty.advantages[index]?.[token] ?? 0),
-      ),
-    })),
+    learning_rate: learningRate,
+    beta1: adam.beta1,
+    beta2: adam.beta2,
+    eps: adam.epsilon,
+    weight_decay: adam.weightDecay,
+    grad_clip_norm: adam.clipNorm,
   };
 }
 
 /** Whole groups go into a minibatch, in an order drawn from `seed`; one minibatch keeps the order of the tasks. */
-function splitByGroup(
-  decisions: readonly WeightedDecision[],
+function splitByGroup<Item extends { readonly group: number }>(
+  decisions: readonly Item[],
   count: number,
   seed: number,
-): readonly (readonly WeightedDecision[])[] {
+): readonly (readonly Item[])[] {
   if (count === 1) return [decisions];
   const groups = shuffled([...new Set(decisions.map(({ group }) => group))], createRandom(seed));
   const minibatchOf = new Map(
@@ -136,18 +228,25 @@ function splitByGroup(
   );
 }
 
-/** The engine sums token losses: the factors here make the sum the configured mean over all sequences of the minibatch. */
-function scaleForAggregate(
+/** Scales go into the advantages where the policy term is all there is, and else into the weights. */
+function toTrainingSequences(
   minibatch: readonly WeightedDecision[],
-  config: GrpoConfig,
+  scales: readonly number[],
+  loss: PolicyLoss,
 ): readonly TrainingSequence[] {
-  const scales = computeLossScales(
-    minibatch.map(({ advantages }) => advantages.length),
-    config.aggregation,
-  );
+  const terms = hasLossTerms(loss);
   return minibatch.flatMap((weighted, index): TrainingSequence[] => {
-    if (!hasAdvantage(weighted)) return [];
     const scale = scales[index] ?? 0;
+    if (terms)
+      return [
+        {
+          ...weighted.decision,
+          advantages: weighted.advantages,
+          weights: weighted.advantages.map(() => scale),
+          referenceLogProbs: weighted.referenceLogProbs,
+        },
+      ];
+    if (!hasAdvantage(weighted)) return [];
     return [
       {
         ...weighted.decision,
@@ -157,6 +256,23 @@ function scaleForAggregate(
   });
 }
 
-function hasAdvantage({ advantages }: WeightedDecision): boolean {
+export function hasAdvantage({ advantages }: WeightedDecision): boolean {
   return advantages.some((advantage) => advantage !== 0);
+}
+
+/** @throws ConfigError if samples are used more than once under a loss that does not bound the ratios */
+export function assertReusable({
+  loss,
+  epochs,
+  minibatches,
+}: {
+  readonly loss: PolicyLoss;
+  readonly epochs: number;
+  readonly minibatches: number;
+}): void {
+  if (loss.kind === "importance_sampling" && epochs * minibatches > 1)
+    throw new ConfigError(
+      `${epochs} epochs of ${minibatches} minibatches use samples more than once: ` +
+        'set loss to {"kind":"ppo"}, which bounds the ratios, or both to 1',
+    );
 }

@@ -5,9 +5,10 @@ import {
   type GenerateResult,
 } from "@memory-r1/spec";
 import { z } from "zod";
-import type { Decision, TrainingSequence } from "../datums.ts";
-import type { PolicyEngine } from "../policy-engine.ts";
-import { computeTokenLoss, type PolicyLoss } from "../policy-loss.ts";
+import type { Decision, ImitatedSequence, TrainingSequence } from "../datums.ts";
+import type { BackwardResult, PolicyEngine } from "../policy-engine.ts";
+import { computeTokenLosses, type PolicyLoss } from "../policy-loss.ts";
+import { stepAdam, type AdamRow } from "./adam.ts";
 
 /** Token 0 ends a completion; the others are letters. */
 const letters = [".", "a", "b", "c"] as const;
@@ -18,20 +19,13 @@ const stateSchema = z.strictObject({
     z.tuple([
       z.string(),
       z.strictObject({
-        logits: z.array(z.number()),
+        values: z.array(z.number()),
         mean: z.array(z.number()),
         square: z.array(z.number()),
       }),
     ]),
   ),
 });
-
-interface Row {
-  logits: number[];
-  /** Adam's moments. */
-  mean: number[];
-  square: number[];
-}
 
 export interface SoftmaxEngineOptions {
   /** Saved states by path: what survives the engine. */
@@ -49,10 +43,11 @@ export interface SoftmaxEngine extends PolicyEngine {
   probability(prompt: string, letter: string): number;
   readonly requests: GenerateRequest[];
   readonly trained: TrainingSequence[][];
+  readonly imitated: ImitatedSequence[][];
   /** Accumulated gradient of one logit. */
   gradient(prompt: string, prefix: readonly number[], token: number): number;
   nudge(prompt: string, prefix: readonly number[], token: number, delta: number): void;
-  forward(decision: Decision): readonly number[];
+  forward(decision: Omit<Decision, "logProbs">): readonly number[];
 }
 
 /**
@@ -62,11 +57,12 @@ export interface SoftmaxEngine extends PolicyEngine {
 export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): SoftmaxEngine {
   const storage = options.storage ?? new Map<string, string>();
   let optimizerSteps = 0;
-  let rows = new Map<string, Row>();
-  let samplerRows = new Map<string, Row>();
+  let rows = new Map<string, AdamRow>();
+  let samplerRows = new Map<string, AdamRow>();
   let gradients = new Map<string, number[]>();
   const requests: GenerateRequest[] = [];
   const trained: TrainingSequence[][] = [];
+  const imitated: ImitatedSequence[][] = [];
 
   const zeros = (): number[] => letters.map(() => 0);
   const keyOf = (prompt: readonly number[], prefix: readonly number[]): string =>
@@ -75,17 +71,17 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     Array.from(text, (letter) => letter.codePointAt(0) ?? 0);
   const encodeRequest = (request: GenerateRequest): number[] =>
     encode(request.messages.map((message) => message.content).join("\n"));
-  const logProbsIn = (table: Map<string, Row>, key: string): number[] => {
-    const logits = table.get(key)?.logits ?? zeros();
+  const logProbsIn = (table: Map<string, AdamRow>, key: string): number[] => {
+    const logits = table.get(key)?.values ?? zeros();
     const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
     return logits.map((logit) => logit - total);
   };
-  const rowOf = (key: string): Row => {
-    const row = rows.get(key) ?? { logits: zeros(), mean: zeros(), square: zeros() };
+  const rowOf = (key: string): AdamRow => {
+    const row = rows.get(key) ?? { values: zeros(), mean: zeros(), square: zeros() };
     rows.set(key, row);
     return row;
   };
-  const forward = (decision: Decision): number[] =>
+  const forward = (decision: Omit<Decision, "logProbs">): number[] =>
     decision.completionTokens.map((token, position) => {
       const key = keyOf(decision.promptTokens, decision.completionTokens.slice(0, position));
       return logProbsIn(rows, key)[token] ?? Number.NaN;
@@ -110,6 +106,48 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     };
   }
 
+  /** Adds the gradient of losses with these slopes per token, by log-probability. */
+  function backward<Sequence extends Omit<Decision, "logProbs">>(
+    sequences: readonly Sequence[],
+    slopesOf: (sequence: Sequence, logProbs: readonly number[]) => readonly number[],
+  ): BackwardResult {
+    const logProbs = sequences.map((sequence) =>
+      forward(sequence).map((logProb) => options.distort?.(logProb) ?? logProb),
+    );
+    for (const [index, sequence] of sequences.entries()) {
+      const slopes = slopesOf(sequence, logProbs[index] ?? []);
+      for (const [position, token] of sequence.completionTokens.entries()) {
+        const key = keyOf(sequence.promptTokens, sequence.completionTokens.slice(0, position));
+        const slope = slopes[position] ?? Number.NaN;
+        // d log softmax_token / d logit_k = [k = token] - p_k
+        const probabilities = logProbsIn(rows, key).map(Math.exp);
+        const before = gradients.get(key) ?? zeros();
+        gradients.set(
+          key,
+          before.map(
+            (sum, k) => sum + slope * ((k === token ? 1 : 0) - (probabilities[k] ?? Number.NaN)),
+          ),
+        );
+      }
+    }
+    return {
+      logProbs,
+      entropies: sequences.map((sequence) =>
+        sequence.completionTokens.map((_, position) => {
+          const key = keyOf(sequence.promptTokens, sequence.completionTokens.slice(0, position));
+          return -logProbsIn(rows, key).reduce(
+            (sum, logProb) => sum + Math.exp(logProb) * logProb,
+            0,
+          );
+        }),
+      ),
+      tokensComputed: sequences.reduce(
+        (sum, sequence) => sum + sequence.completionTokens.length,
+        0,
+      ),
+    };
+  }
+
   const save = (path: string): string => {
     storage.set(path, JSON.stringify({ optimizerSteps, rows: [...rows] }));
     return path;
@@ -119,6 +157,7 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     description: "softmax over four tokens",
     requests,
     trained,
+    imitated,
     forward,
     probability: (prompt, letter) =>
       Math.exp(
@@ -128,7 +167,7 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     gradient: (prompt, prefix, token) => gradients.get(keyOf(encode(prompt), prefix))?.[token] ?? 0,
     nudge(prompt, prefix, token, delta) {
       const row = rowOf(keyOf(encode(prompt), prefix));
-      row.logits = row.logits.map((logit, index) => (index === token ? logit + delta : logit));
+      row.values = row.values.map((logit, index) => (index === token ? logit + delta : logit));
     },
     async generate(batch) {
       requests.push(...batch);
@@ -146,64 +185,37 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
     async forwardBackward(sequences: readonly TrainingSequence[], loss: PolicyLoss) {
       options.onCall?.("forwardBackward");
       trained.push([...sequences]);
-      const logProbs = sequences.map((sequence) =>
-        forward(sequence).map((logProb) => options.distort?.(logProb) ?? logProb),
+      return backward(sequences, (sequence, logProbs) =>
+        computeTokenLosses(
+          {
+            logProbs,
+            sampledLogProbs: sequence.logProbs,
+            advantages: sequence.advantages,
+            weights: sequence.weights,
+            referenceLogProbs: sequence.referenceLogProbs,
+          },
+          loss,
+        ).map(({ slope }) => slope),
       );
-      for (const [index, sequence] of sequences.entries()) {
-        for (const [position, token] of sequence.completionTokens.entries()) {
-          const key = keyOf(sequence.promptTokens, sequence.completionTokens.slice(0, position));
-          const { slope } = computeTokenLoss(
-            logProbs[index]?.[position] ?? Number.NaN,
-            sequence.logProbs[position] ?? Number.NaN,
-            sequence.advantages[position] ?? Number.NaN,
-            loss,
-          );
-          // d log softmax_token / d logit_k = [k = token] - p_k
-          const probabilities = logProbsIn(rows, key).map(Math.exp);
-          const before = gradients.get(key) ?? zeros();
-          gradients.set(
-            key,
-            before.map(
-              (sum, k) => sum + slope * ((k === token ? 1 : 0) - (probabilities[k] ?? Number.NaN)),
-            ),
-          );
-        }
-      }
-      return {
-        logProbs,
-        entropies: sequences.map((sequence) =>
-          sequence.completionTokens.map((_, position) => {
-            const key = keyOf(sequence.promptTokens, sequence.completionTokens.slice(0, position));
-            return -logProbsIn(rows, key).reduce(
-              (sum, logProb) => sum + Math.exp(logProb) * logProb,
-              0,
-            );
-          }),
-        ),
-        tokensComputed: sequences.reduce(
-          (sum, sequence) => sum + sequence.completionTokens.length,
-          0,
-        ),
-      };
     },
+    async imitate(sequences) {
+      options.onCall?.("imitate");
+      imitated.push([...sequences]);
+      return backward(sequences, ({ weights }) => weights.map((weight) => -weight));
+    },
+    encodeCompletion: (messages, completion) => ({
+      promptTokens: encode(messages.map((message) => message.content).join("\n")),
+      completionTokens: [
+        ...Array.from(completion, (letter) => letters.findIndex((one) => one === letter)),
+        0,
+      ],
+    }),
     async optimStep(adam) {
       options.onCall?.("optimStep");
       optimizerSteps += 1;
       let norm = 0;
       for (const [key, gradient] of gradients) {
-        const row = rowOf(key);
-        for (const [k, slope] of gradient.entries()) {
-          norm += slope ** 2;
-          const mean = adam.beta1 * (row.mean[k] ?? 0) + (1 - adam.beta1) * slope;
-          const square = adam.beta2 * (row.square[k] ?? 0) + (1 - adam.beta2) * slope ** 2;
-          row.mean[k] = mean;
-          row.square[k] = square;
-          const step =
-            mean /
-            (1 - adam.beta1 ** optimizerSteps) /
-            (Math.sqrt(square / (1 - adam.beta2 ** optimizerSteps)) + adam.eps);
-          row.logits[k] = (row.logits[k] ?? 0) - adam.learning_rate * step;
-        }
+        norm += stepAdam(rowOf(key), gradient, optimizerSteps, adam);
       }
       gradients = new Map();
       return { gradientNorm: Math.sqrt(norm) };
