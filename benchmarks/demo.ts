@@ -62,14 +62,14 @@ export const experiment = defineExperiment({
       {
         name: "memory-r1-grpo",
         system: "Memory-R1",
-        variant: "GRPO",
+        variant: "{algorithm}",
         memory: { kind: "bank", manager: "trained" },
         answer: "trained",
       },
       {
         name: "add-everything-grpo-reader",
         system: "ADD everything",
-        variant: "GRPO reader",
+        variant: "{algorithm} reader",
         memory: { kind: "bank", manager: "add-everything" },
         answer: "trained",
       },

@@ -81,21 +81,21 @@ export const experiment = defineExperiment({
       {
         name: "memory-r1-grpo",
         system: "Memory-R1",
-        variant: "GRPO",
+        variant: "{algorithm}",
         memory: { kind: "bank", manager: "trained" },
         answer: "trained",
       },
       {
         name: "add-everything-grpo-reader",
         system: "ADD everything",
-        variant: "GRPO reader",
+        variant: "{algorithm} reader",
         memory: { kind: "bank", manager: "add-everything" },
         answer: "trained",
       },
       {
         name: "untrained-manager-grpo-reader",
         system: "Memory-R1",
-        variant: "untrained Manager, GRPO reader",
+        variant: "untrained Manager, {algorithm} reader",
         memory: { kind: "bank", manager: "untrained" },
         answer: "trained",
       },
@@ -103,7 +103,7 @@ export const experiment = defineExperiment({
         (["oracle", "other-conversation", "none"] as const).map((context) => ({
           name: `control-${context}-${answer}`,
           system: "Control",
-          variant: `${context}, ${answer === "trained" ? "GRPO" : "untrained"} reader`,
+          variant: `${context}, ${answer === "trained" ? "{algorithm}" : "untrained"} reader`,
           memory: { kind: "bank" as const, manager: "add-everything" as const },
           answer,
           context,

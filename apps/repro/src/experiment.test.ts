@@ -1,6 +1,7 @@
 import { ConfigError, parseJson } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { buildStageConfig } from "./stage-config.ts";
 import { type ExperimentInput, type Override, resolveExperiment } from "./experiment.ts";
 
 const stage = {
@@ -63,6 +64,8 @@ describe("defaults", () => {
       training: [
         {
           ...stage,
+          algorithm: "grpo",
+          settings: {},
           banks: "manager",
           samplesPerTask: 8,
           warmupSteps: 0,
@@ -172,6 +175,94 @@ describe("overrides", () => {
     expect(problem).toBe(
       '--set training.0.steps: "0" is no index of a list of 0. Set the whole list.',
     );
+  });
+});
+
+describe("algorithms", () => {
+  const withStage = (changes: Readonly<Record<string, unknown>>) =>
+    resolveExperiment({ ...input, training: [{ ...stage, ...changes }] });
+
+  it("are named in the variants of the arms that they trained", () => {
+    const arms = (["ppo", "sft"] as const).map((algorithm, index) => ({
+      ...withEvaluation({
+        arms: [{ ...arm, variant: "{algorithm} reader", answer: "trained" as const }],
+      }),
+      training: [
+        { ...stage, algorithm },
+        ...(index === 0 ? [] : [{ ...stage, name: "then", algorithm: "grpo" as const }]),
+      ],
+    }));
+    expect(arms.map((one) => resolveExperiment(one).evaluation.arms[0]?.variant)).toEqual([
+      "PPO reader",
+      "SFT + GRPO reader",
+    ]);
+    const untrained = withEvaluation({ arms: [{ ...arm, variant: "{algorithm}" }] });
+    expect(problemOf(() => resolveExperiment(untrained))).toContain("has no trained agent");
+  });
+
+  it("take a preset for what a stage leaves out, the critic's rate in proportion", () => {
+    const paper = { name: "reader", agent: "answer", steps: 3, preset: "paper" } as const;
+    const asWritten = resolveExperiment({ ...input, training: [{ ...paper, algorithm: "ppo" }] });
+    expect(asWritten.training[0]).toMatchObject({
+      tasksPerStep: 128,
+      samplesPerTask: 1,
+      learningRate: 1e-6,
+      criticLearningRate: 1e-5,
+    });
+    const faster = withStage({ preset: "paper", algorithm: "ppo" }).training[0];
+    expect(faster).toMatchObject({ tasksPerStep: 2, learningRate: 1e-4 });
+    expect(faster?.criticLearningRate).toBeCloseTo(1e-3, 15);
+    expect(problemOf(() => withStage({ preset: "papre" }))).toContain('no preset "papre"');
+  });
+
+  it("become the configuration of their trainer, the stage's settings over its preset", () => {
+    const built = (changes: Readonly<Record<string, unknown>>) => {
+      const [resolved] = withStage(changes).training;
+      if (resolved === undefined) throw new Error("no stage");
+      return buildStageConfig(resolved, 12);
+    };
+    expect(built({})).toMatchObject({
+      algorithm: "grpo",
+      config: {
+        steps: 3,
+        samplesPerTask: 8,
+        maxCompletionTokens: 12,
+        learningRate: { peak: 1e-4 },
+      },
+    });
+    expect(
+      built({ algorithm: "ppo", preset: "verl-parity", settings: { gae: { lambda: 0.9 } } }),
+    ).toMatchObject({
+      algorithm: "ppo",
+      config: {
+        gae: { gamma: 1, lambda: 0.9 },
+        loss: { kind: "ppo", dualClip: 3 },
+        minibatches: 4,
+        maxCompletionTokens: 12,
+      },
+    });
+    // Another kind of loss replaces the preset's as a whole: verl's dual clip is none of gspo's settings.
+    expect(
+      built({ preset: "verl-parity", settings: { loss: { kind: "gspo" }, minibatches: 1 } }).config,
+    ).toMatchObject({ loss: { kind: "gspo", clipLow: 3e-4 } });
+    expect(built({ algorithm: "sft", traces: "traces.jsonl" }).config).toMatchObject({
+      data: { kind: "traces", batchSize: 2 },
+    });
+    expect(
+      built({ algorithm: "sft", settings: { data: { keep: { kind: "best" } } } }).config,
+    ).toMatchObject({ data: { kind: "rollouts", keep: { kind: "best", count: 1 } } });
+  });
+
+  it("are refused what they do not have", () => {
+    const cases: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
+      [{ algorithm: "sft", klCoefficient: 0.1 }, "sft has no klCoefficient"],
+      [{ algorithm: "ppo", advantageScale: "none" }, "ppo has no advantageScale"],
+      [{ traces: "traces.jsonl" }, 'traces are imitated by "sft"'],
+      [{ settings: { gae: {} } }, '"gae"'],
+      [{ samplesPerTask: 1 }, "samplesPerTask"],
+    ];
+    for (const [changes, part] of cases)
+      expect(problemOf(() => withStage(changes))).toContain(part);
   });
 });
 

@@ -1,5 +1,6 @@
 import { ConfigError, DataFormatError, parseJson, parseValue } from "@memory-r1/spec";
 import { z } from "zod";
+import { buildStageConfig, fillFromPreset } from "./stage-config.ts";
 
 /** How answers are scored for a table and for a reward: names of the metrics registry. */
 const metricName = z.string();
@@ -8,12 +9,22 @@ const trainingStage = z.strictObject({
   /** Names the stage's folder and its trained agent; later stages and arms refer to the agent, not to the stage. */
   name: z.string().regex(/^[a-z0-9-]+$/),
   agent: z.enum(["manager", "answer"]),
+  /**
+   * GRPO and PPO learn from rewards, PPO with a critic. SFT imitates: completions of a file (`traces`, the paper's
+   * Memory-SFT) or the agent's own that were better than their group.
+   */
+  algorithm: z.enum(["grpo", "ppo", "sft"]).default("grpo"),
+  /** A named configuration of packages/trainers for what is not said here; docs/training-presets.md lists them. */
+  preset: z.string().optional(),
   /** Answer Agent only: whose banks its memories come from. */
   banks: z.enum(["add-everything", "manager"]).default("manager"),
   steps: z.number().int().min(1),
   tasksPerStep: z.number().int().min(1),
-  samplesPerTask: z.number().int().min(2).default(8),
+  samplesPerTask: z.number().int().min(1).default(8),
+  /** The policy's. */
   learningRate: z.number().positive(),
+  /** PPO's critic's; absent: in the preset's proportion to the policy's, or ten times it, as in the paper. */
+  criticLearningRate: z.number().positive().optional(),
   warmupSteps: z.number().int().min(0).default(0),
   reward: metricName.default("squad-f1"),
   /** Validate every so many steps; the best healthy checkpoint is kept. */
@@ -23,8 +34,20 @@ const trainingStage = z.strictObject({
   klCoefficient: z.number().min(0).default(0),
   advantageScale: z.enum(["group", "batch", "none"]).default("group"),
   lossAggregation: z
-    .enum(["token-mean", "sequence-mean-token-mean", "sequence-mean-token-sum-norm"])
+    .enum([
+      "token-mean",
+      "sequence-mean-token-mean",
+      "sequence-mean-token-sum",
+      "sequence-mean-token-sum-norm",
+    ])
     .default("token-mean"),
+  /** SFT only: a JSONL file of traces, relative to the repository; absent: own rollouts are imitated. */
+  traces: z.string().optional(),
+  /**
+   * Any other setting of the algorithm's configuration, as packages/trainers names it: `{"gae": {"lambda": 0.95}}` of
+   * PPO, `{"loss": {"kind": "gspo"}}` of GRPO, `{"data": {"keep": {"kind": "best"}}}` of SFT.
+   */
+  settings: z.record(z.string(), z.json()).default({}),
   /** Manager only; see createManagerEnvironment. */
   episode: z
     .strictObject({
@@ -48,7 +71,10 @@ export type EvaluatedSplit = (typeof evaluatedSplits)[number];
 
 const arm = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/),
-  /** What the table calls the memory system, and this variation of it. */
+  /**
+   * What the table calls the memory system, and this variation of it: `{algorithm}` in it becomes what trained the arm's
+   * agents.
+   */
   system: z.string(),
   variant: z.string(),
   memory: z.discriminatedUnion("kind", [
@@ -157,8 +183,13 @@ export const experimentSchema = z.strictObject({
 /** An experiment with every default filled in. */
 export type Experiment = z.infer<typeof experimentSchema>;
 
-/** An experiment as a file of benchmarks/ writes it: what has a default may be left out. */
-export type ExperimentInput = z.input<typeof experimentSchema>;
+type StageInput = z.input<typeof trainingStage>;
+type ByPreset = "tasksPerStep" | "learningRate";
+
+/** An experiment as a file of benchmarks/ writes it: what has a default, or is in a stage's preset, may be left out. */
+export type ExperimentInput = Omit<z.input<typeof experimentSchema>, "training"> & {
+  readonly training?: readonly (Omit<StageInput, ByPreset> & Partial<Pick<StageInput, ByPreset>>)[];
+};
 
 /** Gives an experiment file its types; checking happens when it is run. */
 export function defineExperiment(input: ExperimentInput): ExperimentInput {
@@ -175,11 +206,40 @@ export function resolveExperiment(input: unknown, overrides: readonly Override[]
     input,
   );
   try {
-    return checkReferences(parseValue(overridden, experimentSchema, "experiment"));
+    return nameAlgorithms(
+      checkReferences(parseValue(withPresets(overridden), experimentSchema, "experiment")),
+    );
   } catch (cause) {
     if (cause instanceof DataFormatError) throw new ConfigError(cause.message, cause);
     throw cause;
   }
+}
+
+const stagesSchema = z.looseObject({ training: z.array(z.unknown()) });
+
+function withPresets(input: unknown): unknown {
+  const parsed = stagesSchema.safeParse(input);
+  if (!parsed.success) return input;
+  return { ...parsed.data, training: parsed.data.training.map(fillFromPreset) };
+}
+
+/** Writes how an arm's agents were trained where its variant says `{algorithm}`: "GRPO", or "SFT + PPO". */
+function nameAlgorithms(experiment: Experiment): Experiment {
+  const { training, evaluation } = experiment;
+  const arms = evaluation.arms.map((item) => {
+    const agents = [
+      ...(item.memory.kind === "bank" && item.memory.manager === "trained" ? ["manager"] : []),
+      ...(item.answer === "trained" ? ["answer"] : []),
+    ];
+    const used = training.filter(({ agent }) => agents.includes(agent));
+    const names = [...new Set(used.map(({ algorithm }) => algorithm.toUpperCase()))];
+    if (item.variant.includes("{algorithm}") && names.length === 0)
+      throw new ConfigError(
+        `arm "${item.name}" names an {algorithm} but has no trained agent. Write what it is.`,
+      );
+    return { ...item, variant: item.variant.replaceAll("{algorithm}", names.join(" + ")) };
+  });
+  return { ...experiment, evaluation: { ...evaluation, arms } };
 }
 
 function parseOverride(text: string): unknown {
@@ -228,6 +288,12 @@ function checkReferences(experiment: Experiment): Experiment {
     );
   }
   for (const stage of experiment.training) {
+    // How long completions may be is the agents' affair: any length will do to check the rest.
+    buildStageConfig(stage, 1);
+    if (stage.traces !== undefined && stage.algorithm !== "sft")
+      throw new ConfigError(
+        `stage "${stage.name}": traces are imitated by "sft", but its algorithm is "${stage.algorithm}".`,
+      );
     const [smallest, largest] = stage.episode.bankSizes;
     if (smallest > largest) {
       throw new ConfigError(

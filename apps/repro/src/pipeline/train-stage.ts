@@ -1,17 +1,23 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { writeFileAtomic } from "@memory-r1/report";
 import { type Environment, type Episode, parseJson, type TextGenerator } from "@memory-r1/spec";
 import {
   createCheckpointRemover,
+  createCriticEngine,
   createPolicyEngine,
-  type GrpoConfigInput,
-  type TrainingProgress,
+  readTraces,
   trainGrpo,
+  type TrainingOptions,
+  type TrainingProgress,
+  type TrainingResult,
+  trainPpo,
+  trainSft,
   type Validation,
 } from "@memory-r1/trainers";
 import { z } from "zod";
 import type { TrainingStage } from "../experiment.ts";
 import type { ProgressTask } from "../run-context.ts";
+import { buildStageConfig } from "../stage-config.ts";
 import { jsonLines, readIfThere } from "./json-lines.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 
@@ -70,20 +76,22 @@ export async function trainStage<Task, E extends Episode>(
     lora: { rank: experiment.lora.rank, alpha: experiment.lora.alpha, seed: experiment.seed },
     tokenizer: engine.tokenizer,
   });
-  const progress = context.startProgress(`${stage.name}: GRPO steps`, stage.steps);
+  const progress = context.startProgress(
+    `${stage.name}: ${stage.algorithm.toUpperCase()} steps`,
+    stage.steps,
+  );
   try {
-    const result = await trainGrpo({
-      config: grpoConfig(stage, plan.maxTokens),
+    const result = await train(services, stage, plan, {
       stage: stage.name,
       runSeed: experiment.seed,
       fingerprint: services.fingerprint,
-      environment: plan.environment,
       engine: policy,
       directory,
       ...(plan.startFrom === undefined ? {} : { initialWeightsPath: plan.startFrom.samplerPath }),
       evaluate: async () => plan.evaluate(policy, await readUntrained(directory)),
       removeCheckpoint: createCheckpointRemover(engine.checkpointsDirectory),
       onProgress: progressReporter(progress),
+      onWarning: (message) => context.logger.warn(`${stage.name}: ${message}`),
       signal: context.signal,
     });
     const trained = {
@@ -103,22 +111,39 @@ export async function trainStage<Task, E extends Episode>(
   }
 }
 
-function grpoConfig(stage: TrainingStage, maxTokens: number): GrpoConfigInput {
-  return {
-    steps: stage.steps,
-    samplesPerTask: stage.samplesPerTask,
-    maxCompletionTokens: maxTokens,
-    advantages: { scale: stage.advantageScale },
-    aggregation:
-      stage.lossAggregation === "sequence-mean-token-sum-norm"
-        ? { kind: stage.lossAggregation, length: maxTokens }
-        : { kind: stage.lossAggregation },
-    klCoefficient: stage.klCoefficient,
-    learningRate: { peak: stage.learningRate, warmUpSteps: stage.warmupSteps },
-    adam: { clipNorm: stage.maxGradientNorm },
-    validateEvery: stage.validateEvery,
-    checkpointEvery: stage.checkpointEvery,
-  };
+/** The stage's algorithm, with what it needs besides. */
+async function train<Task, E extends Episode>(
+  { engine, experiment, context }: RunServices,
+  stage: TrainingStage,
+  { environment, maxTokens }: StagePlan<Task, E>,
+  options: TrainingOptions,
+): Promise<TrainingResult> {
+  const built = buildStageConfig(stage, maxTokens);
+  switch (built.algorithm) {
+    case "grpo":
+      return trainGrpo({ ...options, config: built.config, environment });
+    case "ppo":
+      return trainPpo({
+        ...options,
+        config: built.config,
+        environment,
+        critic: await createCriticEngine({
+          client: engine.client,
+          sessionId: engine.sessionId,
+          baseModel: engine.baseModel,
+          lora: { rank: experiment.lora.rank, alpha: experiment.lora.alpha, seed: experiment.seed },
+        }),
+      });
+    case "sft":
+      return trainSft({
+        ...options,
+        config: built.config,
+        environment,
+        ...(stage.traces === undefined
+          ? {}
+          : { traces: await readTraces(resolve(context.repositoryRoot, stage.traces)) }),
+      });
+  }
 }
 
 async function readUntrained(directory: string): Promise<UntrainedValidation | undefined> {
