@@ -28,6 +28,7 @@ function expectRows(
 
 describe("computeGae and whiten", () => {
   it.skipIf(goldenMissing)(`equal verl's advantages and returns${goldenNote}`, () => {
+    expect.hasAssertions();
     const cases = readGolden();
     const { mask, token_level_rewards, values } = cases.inputs;
     const cut = (rows: readonly (readonly number[])[]) =>
@@ -40,6 +41,7 @@ describe("computeGae and whiten", () => {
   });
 
   it.skipIf(goldenMissing)(`equal TRL's, which rewards one position later${goldenNote}`, () => {
+    expect.hasAssertions();
     const cases = readGolden();
     const key = "trl/ppo/k1";
     const theirs = parseValue(cases[key], trlSchema, key);

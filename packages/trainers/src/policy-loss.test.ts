@@ -27,6 +27,7 @@ function expectClose(found: number, expected: number): void {
 
 describe("computeLossScales", () => {
   it.skipIf(goldenMissing)(`makes the sum of losses verl's aggregates${goldenNote}`, () => {
+    expect.hasAssertions();
     const cases = readGolden();
     const schema = z.object({
       loss_mat: matrix,
@@ -144,6 +145,7 @@ const share = (tokens: readonly TokenLoss[], is: (token: TokenLoss) => boolean):
 
 describe("computeTokenLosses", () => {
   it.skipIf(goldenMissing)(`equals TRL's losses and clip ratios${goldenNote}`, () => {
+    expect.hasAssertions();
     const cases = readGolden();
     const width = cases.inputs.mask[0]?.length ?? 0;
     const schema = z.object({
@@ -193,6 +195,7 @@ describe("computeTokenLosses", () => {
   });
 
   it.skipIf(goldenMissing)(`equals verl's losses with its dual clip${goldenNote}`, () => {
+    expect.hasAssertions();
     const cases = readGolden();
     const width = cases.inputs.mask[0]?.length ?? 0;
     const schema = z.object({
