@@ -65,6 +65,10 @@ def test_capabilities(caller: Caller) -> None:
     assert answer["max_context_length"] == 64
     assert answer["shared_prefix_packing"] is True
     assert answer["waves"] is True
+    assert set(answer["loss_fn_settings"]) == set(answer["loss_fns"])
+    assert {"cispo", "gspo", "ppo_critic"} < set(answer["loss_fns"])
+    assert "dual_clip" in answer["loss_fn_settings"]["ppo"]
+    assert answer["loss_fn_settings"]["cross_entropy"] == []
 
 
 @pytest.mark.parametrize(
