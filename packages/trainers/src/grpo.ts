@@ -27,7 +27,12 @@ import { computeLearningRate } from "./learning-rate.ts";
 import type { PolicyEngine } from "./policy-engine.ts";
 import type { PolicyLoss } from "./policy-loss.ts";
 import { rollOut, type Sample } from "./rollout.ts";
-import { describeLogProbGap, describePolicySteps, describeRollout } from "./step-record.ts";
+import {
+  describeLogProbGap,
+  describePolicySteps,
+  describeRollout,
+  describeRange,
+} from "./step-record.ts";
 import { runTrainingLoop, type TrainingOptions, type TrainingResult } from "./training-loop.ts";
 import { assertReusable, hasAdvantage, updatePolicy, type WeightedDecision } from "./update.ts";
 
@@ -86,6 +91,9 @@ export async function trainGrpo<Task, E extends Episode>(
         step,
         learningRate,
         ...describeRollout(rollout, groups, decisions.filter(hasAdvantage).length),
+        ...(decisions.length === 0
+          ? {}
+          : { advantages: describeRange(decisions.flatMap((decision) => decision.advantages)) }),
         update: update === null ? null : { ...update, ...(kl === undefined ? {} : { kl }) },
       };
     },

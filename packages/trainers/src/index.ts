@@ -18,3 +18,4 @@ export * from "./sft-config.ts";
 export * from "./traces.ts";
 export * from "./training-loop.ts";
 export * from "./value-loss.ts";
+export * from "./verl-metrics.ts";

@@ -26,6 +26,7 @@ import {
   describeLogProbGap,
   describePolicySteps,
   describeRollout,
+  describeRange,
 } from "./step-record.ts";
 import {
   runTrainingLoop,
@@ -120,6 +121,7 @@ export async function trainPpo<Task, E extends Episode>(
       if (warning !== undefined) options.onWarning?.(warning);
       const described = {
         ...record,
+        advantages: describeRange(valued.decisions.flatMap(({ advantages }) => advantages)),
         update:
           update === null || valued.kl === undefined
             ? update

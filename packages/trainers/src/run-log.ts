@@ -11,7 +11,6 @@ import {
   writeFileAtomic,
 } from "./run-files.ts";
 
-/** Over tokens. */
 const rangeSchema = z.strictObject({ mean: z.number(), min: z.number(), max: z.number() });
 
 /** One training step, measured. Everything in it is a function of configuration, seed, data and weights: no times. */
@@ -54,18 +53,25 @@ export const stepRecordSchema = z.strictObject({
       trainedDecisions: z.int(),
     })
     .optional(),
+  /** Of all completions. Absent where there were none. */
+  promptTokens: rangeSchema.optional(),
   completions: z.strictObject({
     meanTokens: z.number(),
+    minTokens: z.int(),
     maxTokens: z.int(),
     /** Share that hit the token limit. */
     cutShare: z.number(),
   }),
+  /** Of the trained tokens, as the loss takes them but for its scale. Absent where nothing was scored. */
+  advantages: rangeSchema.optional(),
   /** Null where nothing had anything to teach, or the critic still warms up: then the policy stays as it is. */
   update: z
     .strictObject({
       optimizerSteps: z.int(),
       /** The aggregated loss, mean over the optimiser steps. */
       loss: z.number(),
+      /** Its policy term, where the loss has others, too. */
+      policyLoss: z.number().optional(),
       /** Share of trained tokens whose ratio the clip held back. Absent where there are no ratios. */
       clipFraction: z.number().optional(),
       /** Share of trained tokens that the dual clip held back, where it is on. */

@@ -63,7 +63,12 @@ describe("imitation of traces", () => {
       const { history } = await train();
       const steps = stepsOf(history);
       expect(steps[0]?.update?.loss).toBeCloseTo(Math.log(4), 12);
-      expect(steps[0]?.completions).toEqual({ meanTokens: 2, maxTokens: 2, cutShare: 0 });
+      expect(steps[0]?.completions).toEqual({
+        meanTokens: 2,
+        minTokens: 2,
+        maxTokens: 2,
+        cutShare: 0,
+      });
       expect(steps[0]).not.toHaveProperty("reward");
       expect(steps[0]?.update).not.toHaveProperty("clipFraction");
       expect(steps.at(-1)?.update?.loss).toBeLessThan(0.1);

@@ -1,7 +1,7 @@
 import { computeDeviation, computeMean, computeSum, type GroupAdvantages } from "./advantages.ts";
 import { computeExplainedVariance } from "./gae.ts";
 import type { BackwardResult } from "./policy-engine.ts";
-import { computeTokenLosses, type PolicyLoss } from "./policy-loss.ts";
+import { computeTokenLosses, hasLossTerms, type PolicyLoss } from "./policy-loss.ts";
 import type { Rollout } from "./rollout.ts";
 import type { StepRecord } from "./run-log.ts";
 import { assertFinite } from "./training-loop.ts";
@@ -15,7 +15,10 @@ export function describeRollout<E>(
   { samples, rewards, firstRewards, resampled }: Rollout<E>,
   groups: readonly GroupAdvantages[],
   trained: number,
-): Pick<StepRecord, "reward" | "groups" | "samples" | "completions" | "environment"> {
+): Pick<
+  StepRecord,
+  "reward" | "groups" | "samples" | "promptTokens" | "completions" | "environment"
+> {
   const scored = rewards.filter((reward) => reward?.reward !== undefined).length;
   const decisions = samples.flatMap((sample) => sample.decisions);
   const zeroVariance = groups.filter((group) => group.zeroVariance).length;
@@ -48,6 +51,9 @@ export function describeRollout<E>(
       decisions: decisions.length,
       trainedDecisions: trained,
     },
+    ...(decisions.length === 0
+      ? {}
+      : { promptTokens: describeRange(decisions.map(({ promptTokens }) => promptTokens.length)) }),
     completions: describeCompletions(
       decisions.map((decision) => decision.completionTokens.length),
       decisions.filter((decision) => decision.cut).length,
@@ -68,6 +74,7 @@ export function describeCompletions(
 ): StepRecord["completions"] {
   return {
     meanTokens: computeMean(lengths),
+    minTokens: lengths.length === 0 ? 0 : Math.min(...lengths),
     maxTokens: Math.max(0, ...lengths),
     cutShare: lengths.length === 0 ? 0 : cut / lengths.length,
   };
@@ -109,6 +116,9 @@ export function describePolicySteps(
   return {
     optimizerSteps: steps.length,
     loss: meanLoss,
+    ...(hasLossTerms(loss)
+      ? { policyLoss: computeSum(tokenLosses.map((token) => token.policy)) / steps.length }
+      : {}),
     clipFraction: computeMean(tokenLosses.map((token) => (token.clipped ? 1 : 0))),
     ...(dualClip
       ? { dualClipFraction: computeMean(tokenLosses.map((token) => (token.dualClipped ? 1 : 0))) }
@@ -231,7 +241,12 @@ function describeNorms(steps: readonly OptimizerStep<unknown, unknown>[]): {
   return norms.length === 0 ? {} : { gradientNorm: computeMean(norms) };
 }
 
-function describeRange(values: readonly number[]) {
+/** `values` must not be empty. */
+export function describeRange(values: readonly number[]): {
+  readonly mean: number;
+  readonly min: number;
+  readonly max: number;
+} {
   return {
     mean: computeMean(values),
     min: -computeMaximum(values.map((value) => -value)),
