@@ -6,6 +6,7 @@ import {
   inNewFolder,
   letterOptions,
   readMetrics,
+  statesOf,
   stepsOf,
   twoTasks,
 } from "./__fixtures__/letter-run.ts";
@@ -207,7 +208,7 @@ describe("resuming", () => {
     return {
       result,
       metrics: await readMetrics(directory),
-      states: Object.fromEntries([...storage].toSorted()),
+      states: statesOf(storage),
     };
   }
 

@@ -23,8 +23,12 @@ describe("presets", () => {
     const complete = grpoConfigSchema.parse({ ...grpo, ...run });
     // How a run is sampled and watched changes nothing of what it learns from.
     const free = new Set([
-      ...["steps", "validateEvery", "checkpointEvery"],
-      ...["resampleTries", "samplingParts", "logProbGapLimit"],
+      "steps",
+      "validateEvery",
+      "checkpointEvery",
+      "resampleTries",
+      "samplingParts",
+      "logProbGapLimit",
     ]);
     const all = paths(complete, "grpo").filter((path) => !free.has(path.slice("grpo.".length)));
     const named = listPresetSettings(name).map(({ path }) => path);

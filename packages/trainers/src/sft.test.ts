@@ -12,6 +12,7 @@ import {
   inNewFolder,
   letterOptions,
   readMetrics,
+  statesOf,
   stepsOf,
   twoTasks,
 } from "./__fixtures__/letter-run.ts";
@@ -177,7 +178,7 @@ describe("resuming", () => {
         await setUp(directory, config, { storage }).train();
         return {
           metrics: await readMetrics(directory),
-          states: Object.fromEntries([...storage].toSorted()),
+          states: statesOf(storage),
         };
       };
       const whole = await inNewFolder((directory) => finish(directory, new Map()));

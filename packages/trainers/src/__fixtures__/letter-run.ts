@@ -24,6 +24,13 @@ export async function inNewFolder<T>(work: (directory: string) => Promise<T>): P
 export const readMetrics = (directory: string): Promise<string> =>
   readFile(join(directory, "metrics.jsonl"), "utf8");
 
+/** All saved states by path, in order of path. */
+export function statesOf(storage: ReadonlyMap<string, string>): Record<string, string | undefined> {
+  return Object.fromEntries(
+    [...storage.keys()].toSorted().map((path) => [path, storage.get(path)]),
+  );
+}
+
 export function stepsOf(history: readonly { readonly type: string }[]): StepRecord[] {
   return history.filter((record): record is StepRecord => record.type === "step");
 }
