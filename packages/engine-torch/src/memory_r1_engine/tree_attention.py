@@ -73,9 +73,8 @@ class FlexTreeAttention:
         self._padding = pad_to_tiles(self._length) - self._length
         self._sink = sink
         self._mask = build_block_mask(row.subtree_ends, device)
-        self._attend: Callable[..., Any] = (
-            _compiled_flex() if device.type == "cuda" else flex_attention
-        )
+        # torch types one of the two as a plain function.
+        self._attend: Any = _compiled_flex() if device.type == "cuda" else flex_attention
 
     def attend(
         self,
