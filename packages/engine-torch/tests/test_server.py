@@ -65,6 +65,9 @@ def test_capabilities(caller: Caller) -> None:
     assert answer["max_context_length"] == 64
     assert answer["shared_prefix_packing"] is True
     assert answer["waves"] is True
+    assert answer["constraints"] == ["regex", "json_schema", "tools"]
+    assert answer["prefix_cache"] == {"block_tokens": 128, "max_bytes": 1 << 20}
+    assert caller.http.get("/api/v1/metrics").json() == {"prefix_cache": {"tokens_found": 3}}
 
 
 @pytest.mark.parametrize(

@@ -161,8 +161,8 @@ class NextMasks:
 class MaskThread:
     """Computes the masks of a batch's next tokens while the model runs.
 
-    llguidance works without Python's interpreter lock, and so does the unpacking of bits. Between `start` and the end of
-    its future no one else may use the states.
+    llguidance works without Python's interpreter lock, and so does the unpacking of bits. Between `start` and the
+    end of its future no one else may use the states.
     """
 
     def __init__(self, vocabulary_size: int) -> None:

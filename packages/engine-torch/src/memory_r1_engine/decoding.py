@@ -48,8 +48,8 @@ def start_decoding(model: LanguageModel, reader: PromptReader) -> DecodeSession:
 class _TreeDecoding:
     """One row of prompt keys for each distinct prompt, whose samples attend as one block of queries.
 
-    Also the attention pass of a decode step: queries of all sequences come as one row of tokens. The sequences' own keys
-    are aligned at their newest token; what lies before a sequence's first is masked.
+    Also the attention pass of a decode step: queries of all sequences come as one row of tokens. The sequences' own
+    keys are aligned at their newest token; what lies before a sequence's first is masked.
     """
 
     def __init__(self, model: LanguageModel, reader: PromptReader) -> None:

@@ -1,6 +1,6 @@
 """Tool signatures: the grammar of a reply that calls one of some functions, and how the call is read from the text.
 
-A call is written as the chat templates of Hermes, Qwen2.5 and SmolLM2 write it, one to a reply:
+A call is written as the chat templates of Hermes and Qwen2.5 write it, one to a reply:
 
     <tool_call>
     {"name": "add_memory", "arguments": {"text": "Anna lives by the lake."}}
@@ -51,8 +51,8 @@ class ToolChoice(_Strict):
 class ToolSignatures(_Strict):
     """The value of a constraint of type `tools`, as JSON.
 
-    `required`: the reply is a call. `auto`: it is a call, or a text that does not begin with `<`. A function by name: it
-    is a call of that one.
+    `required`: the reply is a call. `auto`: it is a call, or a text that does not begin with `<`. A function by name:
+    it is a call of that one.
     """
 
     tools: Annotated[list[Tool], Field(min_length=1, max_length=128)]
@@ -140,7 +140,7 @@ def read_tool_call(text: str) -> tuple[str, str] | None:
 
 
 def describe_tools(functions: list[ToolFunction]) -> str:
-    """What a system message says about the tools where the model's template has no place for them."""
+    """What a system message says about the tools, in the words of the Hermes and Qwen2.5 templates or close to them."""
     lines = [
         json.dumps(
             {"type": "function", "function": function.model_dump(exclude_none=True)},
