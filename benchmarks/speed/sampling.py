@@ -1,7 +1,7 @@
 """What sampling saves by keeping prompts' beginnings, and what a grammar costs it.
 
 python benchmarks/speed/sampling.py MODEL_DIR packages/core/prompts/manager-compact.md, with PYTHONPATH set to
-packages/engine-torch/src. Prints one JSON object; the facts are invented.
+packages/engine-torch/src. Prints a JSON object for each part; the facts are invented.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAMES = ("Ada", "Bruno", "Chiara", "Deniz", "Elif", "Farid", "Greta", "Hugo", "I
 THINGS = ("a bicycle", "a telescope", "a violin", "a kettle", "a map", "a lamp", "a raincoat")
 #: As long as a reply of the Manager may be, and no end of turn before: every step has all of its sequences.
 LONG_LINE = Constraint("regex", r"ADD: \S[^\r\n]{400,600}")
-STEPS = 24
+STEPS = 16
 
 
 def main() -> None:
@@ -40,18 +40,14 @@ def main() -> None:
     kept = TorchEngine(options.model, dtype=dtype, threads=options.threads)
     fresh = TorchEngine(options.model, dtype=dtype, threads=options.threads, prefix_cache_bytes=0)
     prompts = list(make_prompts(kept, options.prompt, options.calls))
-    print(
-        json.dumps(
-            {
-                "torch": torch.__version__,
-                "threads": torch.get_num_threads(),
-                "dtype": dtype,
-                "prefix": measure_prefix(kept, fresh, prompts),
-                "grammar": [measure_grammar(kept, prompts[0], size) for size in options.batches],
-            },
-            indent=2,
-        )
-    )
+    show({"torch": torch.__version__, "threads": torch.get_num_threads(), "dtype": dtype})
+    show(measure_prefix(kept, fresh, prompts))
+    for size in options.batches:
+        show(measure_grammar(kept, prompts[0], size))
+
+
+def show(values: dict[str, object]) -> None:
+    print(json.dumps(values), flush=True)
 
 
 def make_prompts(engine: TorchEngine, file: Path, count: int) -> Iterator[tuple[int, ...]]:
@@ -78,7 +74,7 @@ def make_prompts(engine: TorchEngine, file: Path, count: int) -> Iterator[tuple[
 
 def measure_prefix(
     kept: TorchEngine, fresh: TorchEngine, prompts: list[tuple[int, ...]]
-) -> dict[str, float]:
+) -> dict[str, object]:
     """Seconds of each call with one token, the two engines in turns; the first call of each is the warm-up."""
     seconds: dict[str, list[float]] = {"kept": [], "fresh": []}
     before = 0
@@ -103,7 +99,7 @@ def measure_prefix(
     }
 
 
-def measure_grammar(engine: TorchEngine, prompt: tuple[int, ...], size: int) -> dict[str, float]:
+def measure_grammar(engine: TorchEngine, prompt: tuple[int, ...], size: int) -> dict[str, object]:
     """Median milliseconds of a decode step of `size` sequences without and under a grammar, in turns."""
     free: list[float] = []
     masked: list[float] = []

@@ -16,11 +16,10 @@ from serving import Caller, decode_events, serving
 HELLO = {"role": "user", "content": "Where does Anna live now?"}
 
 
-PLACES = {"enum": ["lake", "town"]}
 PARAMETERS = {
     "type": "object",
-    "properties": {"place": PLACES},
-    "required": ["place"],
+    "properties": {"at": {"enum": ["lake", "town"]}},
+    "required": ["at"],
     "additionalProperties": False,
 }
 TOOLS = [
@@ -247,7 +246,7 @@ def test_default_length(codec: ChatCodec, engine: TorchEngine) -> None:
 
 
 def test_a_reply_calls_a_tool(caller: Caller) -> None:
-    body = {"max_tokens": 120, "tools": TOOLS, "tool_choice": "required", "n": 6, "seed": 2}
+    body = {"max_tokens": 80, "tools": TOOLS, "tool_choice": "required", "n": 6, "seed": 2}
     called = set()
     for choice in chat(caller, **body)["choices"]:
         assert choice["finish_reason"] == "tool_calls"
@@ -256,7 +255,7 @@ def test_a_reply_calls_a_tool(caller: Caller) -> None:
         arguments = json.loads(call["function"]["arguments"])
         called.add(call["function"]["name"])
         if call["function"]["name"] == "note":
-            assert arguments in ({"place": "lake"}, {"place": "town"})
+            assert arguments in ({"at": "lake"}, {"at": "town"})
         else:
             assert arguments == {}
     assert called == {"note", "skip"}
@@ -290,7 +289,7 @@ def test_tools_in_the_prompt(codec: ChatCodec, engine: TorchEngine) -> None:
     )
     text = engine.tokenizer.decode(codec.job(request, 0).tokens)
     system, user, assistant, result, opened = text.split("<|im_start|>")[1:]
-    assert system.startswith("system\nBe short.\n\nYou may call one function")
+    assert system.startswith("system\nBe short.\n\nYou may call one of these functions:\n<tools>\n")
     assert '{"type": "function", "function": {"name": "skip", "description"' in system
     # Only what may be called is described.
     assert "note" not in system

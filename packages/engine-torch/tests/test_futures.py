@@ -147,7 +147,7 @@ def test_the_worker_stops() -> None:
     def sample(jobs: list[SampleJob]) -> list[SampleResult]:
         raise AssertionError("nothing is sampled after the stop")
 
-    worker = Worker(sample, nullcontext)
+    worker = Worker(sample, lambda: nullcontext(CountingRun([], lambda _: None)))
     worker.start()
     running = worker.submit(hold)
     started.wait(5)

@@ -98,7 +98,9 @@ def test_weights_do_not_share_blocks(tiny_model_directory: Path) -> None:
         results = [one.sample(jobs)]
         for _ in range(2):
             snapshot = one.create_snapshot("model")
-            results.append(one.sample([dataclasses.replace(job, snapshot=snapshot) for job in jobs]))
+            results.append(
+                one.sample([dataclasses.replace(job, snapshot=snapshot) for job in jobs])
+            )
             with torch.no_grad():
                 get_flat(one, "model").mul_(2)
         found.append((snapshot, results))

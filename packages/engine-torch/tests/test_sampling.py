@@ -445,10 +445,12 @@ def measure_mass(weights: list[float], **settings: float) -> list[float]:
 
 
 def test_distributions_by_hand() -> None:
-    weights = [1, 0, 5, 4]
+    weights = [1.0, 0.0, 5.0, 4.0]
     # top_p after top_k: of 5 and 4 (5/9 and 4/9) the 5 alone reaches 0.55.
     assert measure_mass(weights, top_k=2, top_p=0.55) == [0, 0, 1, 0]
-    assert measure_mass(weights, top_k=2, top_p=0.56) == pytest.approx([0, 0, 5 / 9, 4 / 9], abs=1e-3)
+    assert measure_mass(weights, top_k=2, top_p=0.56) == pytest.approx(
+        [0, 0, 5 / 9, 4 / 9], abs=1e-3
+    )
     # The temperature comes first. At 0.5 weights are 1, 25, 16 (of 42): the 25 (0.595) reaches 0.59 and not 0.6.
     assert measure_mass(weights, temperature=0.5) == pytest.approx(
         [1 / 42, 0, 25 / 42, 16 / 42], abs=1e-3

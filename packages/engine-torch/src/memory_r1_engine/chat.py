@@ -80,16 +80,18 @@ class ChatMessage(StandardMessage):
         if self.content is None and not self.tool_calls:
             raise ValueError("content: is missing; only an assistant's tool_calls can stand for it")
         if self.tool_calls and self.role != "assistant":
-            raise ValueError(f"tool_calls: belong to an assistant's message, not to a {self.role}'s")
+            raise ValueError(
+                f"tool_calls: belong to an assistant's message, not to a {self.role}'s"
+            )
         return self
 
     def text(self) -> str:
         """What is said, with the calls in the form in which a reply makes them."""
-        if isinstance(self.content, list):
-            said = "".join(part.text for part in self.content)
-        else:
-            said = self.content or ""
-        return "\n".join([*([said] if said else []), *(call.text() for call in self.tool_calls or [])])
+        given = self.content or ""
+        said = given if isinstance(given, str) else "".join(part.text for part in given)
+        return "\n".join(
+            [*([said] if said else []), *(call.text() for call in self.tool_calls or [])]
+        )
 
 
 class JsonSchemaFormat(StandardMessage):

@@ -1,8 +1,8 @@
 """Keys and values of prompts, computed block by block and kept across requests.
 
 A prompt is cut into blocks of a fixed number of tokens, from its start. A block is always computed by a pass of its
-own, over contiguous keys of just the blocks before it, whoever asks for it and whatever is kept: its bits are a function
-of the weights and of the tokens up to its end, so a kept block and one computed again are the same.
+own, over contiguous keys of just the blocks before it, whoever asks for it and whatever is kept: its bits are a
+function of the weights and of the tokens up to its end, so a kept block and one computed again are the same.
 """
 
 from __future__ import annotations

@@ -122,6 +122,8 @@ class SampleRun:
         self._batch: _Batch | None = None
         self._snapshot: str | None = None
         self._waiting: deque[_Sequence] = deque()
+        # Whether the last step left some waiting, for want of room.
+        self._is_full = False
         self._growing: dict[int, list[_Sequence]] = {}
         self._prompt_logprobs: list[list[float | None] | None] = []
 
@@ -131,7 +133,7 @@ class SampleRun:
 
     def can_join(self, job: SampleJob) -> bool:
         """Whether the job would decode beside those that are there; an empty run takes any."""
-        return self._batch is None or (job.snapshot == self._snapshot and not self._waiting)
+        return self._batch is None or (job.snapshot == self._snapshot and not self._is_full)
 
     def join(self, job: SampleJob) -> int:
         """Take in a job that `can_join`; its number counts from 0. An EngineError leaves the run as it was."""
@@ -151,6 +153,7 @@ class SampleRun:
         if self._batch is None:
             raise AssertionError("a run steps after its first job has joined")
         ready = self._batch.take(self._waiting)
+        self._is_full = bool(self._waiting)
         if ready:
             self._batch.add(ready, self._prompt_logprobs)
         self._batch.step()

@@ -140,7 +140,7 @@ def read_tool_call(text: str) -> tuple[str, str] | None:
 
 
 def describe_tools(functions: list[ToolFunction]) -> str:
-    """What a system message says about the tools, in the words of the Hermes and Qwen2.5 templates or close to them."""
+    """What a system message says about the tools, in the form of the Hermes and Qwen2.5 templates."""
     lines = [
         json.dumps(
             {"type": "function", "function": function.model_dump(exclude_none=True)},
@@ -151,11 +151,11 @@ def describe_tools(functions: list[ToolFunction]) -> str:
     example = format_tool_call("<function-name>", "<arguments-as-JSON>")
     return "\n".join(
         [
-            "You may call one function to help with the query. You are given the functions' signatures in JSON:",
+            "You may call one of these functions:",
             "<tools>",
             *lines,
             "</tools>",
-            "To call one, reply with its name and arguments as JSON and nothing else:",
+            "To call one, reply with nothing but:",
             example,
         ]
     )
