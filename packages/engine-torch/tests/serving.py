@@ -34,6 +34,8 @@ class ScriptedEngine:
     eos_token_ids: tuple[int, ...] = (2,)
     supports_packing: bool = True
     training_settings: dict[str, Any] = field(default_factory=lambda: {"micro_batch_tokens": 9})
+    prefix_block_tokens: int = 128
+    prefix_cache_bytes: int = 1 << 20
     log: list[str] = field(default_factory=list)
     batches: list[list[types.SampleJob]] = field(default_factory=list)
     steps: int = 0
@@ -115,16 +117,17 @@ class ScriptedEngine:
         self.snapshots[snapshot_id] = "dropped"
         self._note(f"drop {snapshot_id}")
 
+    def count_prefix_cache(self) -> dict[str, int]:
+        return {"tokens_found": 3}
+
+    def start_sampling(self) -> ScriptedRun:
+        return ScriptedRun(self)
+
     def sample(self, jobs: list[types.SampleJob]) -> list[types.SampleResult]:
         self._note(f"sample {[job.tokens[0] for job in jobs]}")
         self.batches.append(jobs)
         for job in jobs:
-            if job.snapshot is not None:
-                assert self.snapshots[job.snapshot] == "live"
-            if job.tokens[0] in (400, 500):
-                raise (
-                    EngineError(400, "bad job") if job.tokens[0] == 400 else ValueError("broken")
-                )
+            self.check(job)
         return [
             types.SampleResult(
                 [
@@ -134,6 +137,41 @@ class ScriptedEngine:
             )
             for job in jobs
         ]
+
+    def check(self, job: types.SampleJob) -> None:
+        if job.snapshot is not None:
+            assert self.snapshots[job.snapshot] == "live"
+        if job.tokens[0] == 400:
+            raise EngineError(400, "bad job")
+        if job.tokens[0] == 500:
+            raise ValueError("broken")
+
+
+class ScriptedRun:
+    """A run whose jobs all end with the next step."""
+
+    def __init__(self, engine: ScriptedEngine) -> None:
+        self._engine = engine
+        self._jobs: list[types.SampleJob] = []
+        self._count = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._jobs
+
+    def can_join(self, job: types.SampleJob) -> bool:
+        return not self._jobs or self._jobs[0].snapshot == job.snapshot
+
+    def join(self, job: types.SampleJob) -> int:
+        self._engine.check(job)
+        self._jobs.append(job)
+        self._count += 1
+        return self._count - 1
+
+    def step(self) -> list[tuple[int, types.SampleResult | EngineError]]:
+        jobs, self._jobs = self._jobs, []
+        results = self._engine.sample(jobs)
+        return list(enumerate(results, start=self._count - len(jobs)))
 
 
 class Caller:

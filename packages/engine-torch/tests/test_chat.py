@@ -16,6 +16,19 @@ from serving import Caller, decode_events, serving
 HELLO = {"role": "user", "content": "Where does Anna live now?"}
 
 
+PARAMETERS = {
+    "type": "object",
+    "properties": {"at": {"enum": ["lake", "town"]}},
+    "required": ["at"],
+    "additionalProperties": False,
+}
+TOOLS = [
+    {"type": "function", "function": {"name": "note", "parameters": PARAMETERS}},
+    {"type": "function", "function": {"name": "skip", "description": "Keeps nothing."}},
+]
+CALL = {"type": "function", "function": {"name": "skip", "arguments": "{}"}}
+
+
 @pytest.fixture(scope="module")
 def caller(engine: TorchEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     with serving(engine, tmp_path_factory.mktemp("chat")) as caller:
@@ -190,11 +203,18 @@ def test_streaming(caller: Caller) -> None:
     ("body", "status", "detail"),
     [
         ({"messages": []}, 422, "messages: "),
-        ({"messages": [{"role": "tool", "content": "x"}]}, 422, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": None}]}, 422, "messages.0.content"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, 422, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": None}]}, 422, "messages.0: content: is missing"),
+        (
+            {"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]},
+            422,
+            "messages.0: tool_calls: belong to an assistant",
+        ),
         ({"max_tokens": 0}, 422, "max_tokens: "),
         ({"temperature": -1}, 422, "temperature: "),
-        ({"tools": [{"type": "function"}]}, 422, "tools is not supported"),
+        ({"tools": [{"type": "function"}]}, 422, "tools.0.function"),
+        ({"tools": TOOLS, "response_format": {"type": "json_object"}}, 422, "exclude each other"),
+        ({"tools": [*TOOLS, TOOLS[0]]}, 400, 'two tools are named "note"'),
         ({"logprobs": True}, 422, "logprobs is not supported"),
         ({"max_tokens": 5000}, 400, "exceed the model's context"),
     ],
@@ -223,3 +243,75 @@ def test_default_length(codec: ChatCodec, engine: TorchEngine) -> None:
     assert job.max_tokens == min(256, engine.max_context_length - len(job.tokens))
     assert job.seed == 2**53 - 1
     assert codec.job(ChatRequest.model_validate({"messages": [HELLO]}), 7).seed == 7
+
+
+def test_a_reply_calls_a_tool(caller: Caller) -> None:
+    # The tiny model's context holds little more than the description of the tools.
+    messages = [{"role": "user", "content": "?"}]
+    body = {
+        "messages": messages,
+        "max_tokens": 74,
+        "tools": TOOLS,
+        "tool_choice": "required",
+        "n": 6,
+        "seed": 2,
+    }
+    for choice in chat(caller, **body)["choices"]:
+        assert choice["finish_reason"] == "tool_calls"
+        assert choice["message"]["content"] is None
+        (call,) = choice["message"]["tool_calls"]
+        arguments = json.loads(call["function"]["arguments"])
+        if call["function"]["name"] == "note":
+            assert arguments in ({"at": "lake"}, {"at": "town"})
+        else:
+            assert (call["function"]["name"], arguments) == ("skip", {})
+    for name in ("note", "skip"):
+        named = {**body, "tool_choice": {"type": "function", "function": {"name": name}}}
+        for choice in chat(caller, **named)["choices"]:
+            assert choice["message"]["tool_calls"][0]["function"]["name"] == name
+    text = chat(caller, max_tokens=4, tools=TOOLS, tool_choice="none")["choices"][0]
+    assert "tool_calls" not in text["message"]
+    cut = chat(caller, **{**body, "n": 1, "max_tokens": 3})["choices"][0]
+    assert cut["finish_reason"] == "length"
+    assert "tool_calls" not in cut["message"]
+    response = caller.http.post("/v1/chat/completions", json={**named, "n": 1, "stream": True})
+    first, *_ = decode_events(response.text)
+    assert first["choices"][0]["delta"]["tool_calls"][0]["index"] == 0
+
+
+def test_tools_in_the_prompt(codec: ChatCodec, engine: TorchEngine) -> None:
+    request = ChatRequest.model_validate(
+        {
+            "messages": [
+                {"role": "system", "content": "Be short."},
+                HELLO,
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "content": "done", "tool_call_id": "call_1"},
+            ],
+            "tools": TOOLS,
+            "tool_choice": {"type": "function", "function": {"name": "skip"}},
+        }
+    )
+    text = engine.tokenizer.decode(codec.job(request, 0).tokens)
+    system, user, assistant, result, opened = text.split("<|im_start|>")[1:]
+    assert system.startswith("system\nBe short.\n\nYou may call one of these functions:\n<tools>\n")
+    assert '{"type": "function", "function": {"name": "skip", "description"' in system
+    # Only what may be called is described.
+    assert "note" not in system
+    assert user == f"user\n{HELLO['content']}<|im_end|>\n"
+    assert assistant == (
+        'assistant\n<tool_call>\n{"name": "skip", "arguments": {}}\n</tool_call><|im_end|>\n'
+    )
+    assert result == "user\ndone<|im_end|>\n"
+    assert opened == "assistant\n"
+
+
+def test_a_stop_string_ends_sampling(caller: Caller) -> None:
+    body = {"max_tokens": 40, "temperature": 0}
+    whole = chat(caller, **body)
+    text = whole["choices"][0]["message"]["content"]
+    stop = text[5:8]
+    cut = chat(caller, **body, stop=stop)
+    assert cut["choices"][0]["message"]["content"] == text[: text.index(stop)]
+    assert cut["choices"][0]["finish_reason"] == "stop"
+    assert cut["usage"]["completion_tokens"] < whole["usage"]["completion_tokens"]

@@ -6,7 +6,9 @@ import asyncio
 import json
 import threading
 import time
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -145,7 +147,7 @@ def test_the_worker_stops() -> None:
     def sample(jobs: list[SampleJob]) -> list[SampleResult]:
         raise AssertionError("nothing is sampled after the stop")
 
-    worker = Worker(sample)
+    worker = Worker(sample, lambda: nullcontext(CountingRun([], lambda _: None)))
     worker.start()
     running = worker.submit(hold)
     started.wait(5)
@@ -163,18 +165,110 @@ def test_the_worker_stops() -> None:
     worker.join(5)
 
 
+class CountingRun:
+    """A run whose jobs end after `max_tokens` steps; a prompt's first token names its job."""
+
+    def __init__(self, log: list[str], on_step: Callable[[int], None]) -> None:
+        self._log = log
+        self._on_step = on_step
+        self._left: dict[int, int] = {}
+        self._names: list[int] = []
+        self._steps = 0
+        self._snapshot: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._left
+
+    def can_join(self, job: SampleJob) -> bool:
+        return not self._names or job.snapshot == self._snapshot
+
+    def join(self, job: SampleJob) -> int:
+        if job.tokens[0] == 400:
+            raise EngineError(400, "bad job")
+        self._snapshot = job.snapshot
+        self._names.append(job.tokens[0])
+        self._left[len(self._names) - 1] = job.max_tokens
+        return len(self._names) - 1
+
+    def step(self) -> list[tuple[int, SampleResult | EngineError]]:
+        self._log.append(f"step {[self._names[number] for number in self._left]}")
+        self._steps += 1
+        self._on_step(self._steps)
+        self._left = {number: left - 1 for number, left in self._left.items()}
+        ended = [number for number, left in self._left.items() if left == 0]
+        for number in ended:
+            del self._left[number]
+        broken = EngineError(400, "the constraint failed")
+        return [
+            (number, broken if self._names[number] == 13 else SampleResult([])) for number in ended
+        ]
+
+
+def test_samples_join_what_is_running() -> None:
+    log: list[str] = []
+    later: list[Future[Any]] = []
+
+    def put(name: int, tokens: int, snapshot: str | None = None) -> Future[SampleResult]:
+        job = SampleJob((name,), 1, tokens, snapshot=snapshot)
+        return worker.submit_sample(SampleTask(lambda: job))
+
+    def on_step(step: int) -> None:
+        # The first run's second step: one that joins, one that is wrong, and one behind a call, which waits.
+        if step == 2 and not later:
+            later.extend([put(2, 3), put(400, 1), put(13, 1)])
+            later.append(worker.submit(lambda: log.append("call")))
+            later.extend([put(3, 1), put(4, 1, "other weights"), put(5, 1, "other weights")])
+
+    worker = Worker(lambda _: [], lambda: nullcontext(CountingRun(log, on_step)))
+    first = put(1, 3)
+    worker.start()
+    assert first.result(5) == SampleResult([])
+    while len(later) < 7:
+        time.sleep(0.001)
+    wait(later, 5)
+    worker.stop()
+    assert log == [
+        "step [1]",
+        "step [1]",
+        "step [1, 2, 13]",
+        "step [2]",
+        "step [2]",
+        "call",
+        "step [3]",
+        "step [4, 5]",
+    ]
+    assert [str(future.exception() or "fine") for future in later] == [
+        "fine",
+        "bad job",
+        "the constraint failed",
+        *["fine"] * 4,
+    ]
+
+
+def test_a_run_that_breaks_fails_what_was_in_it() -> None:
+    def on_step(step: int) -> None:
+        if step == 2:
+            raise MemoryError("no room")
+
+    worker = Worker(lambda _: [], lambda: nullcontext(CountingRun([], on_step)))
+    futures = [worker.submit_sample(SampleTask(lambda: SampleJob((1,), 1, 5))) for _ in range(2)]
+    after = worker.submit(lambda: "goes on")
+    worker.start()
+    for future in futures:
+        with pytest.raises(MemoryError, match="no room"):
+            future.result(5)
+    assert after.result(5) == "goes on"
+    worker.stop()
+
+
 def test_a_sample_that_nobody_waits_for_is_not_computed() -> None:
-    batches: list[int] = []
-
-    def sample(jobs: list[SampleJob]) -> list[SampleResult]:
-        batches.append(len(jobs))
-        return [SampleResult([]) for _ in jobs]
-
-    worker = Worker(sample)
+    log: list[str] = []
+    worker = Worker(lambda _: [], lambda: nullcontext(CountingRun(log, lambda _: None)))
     gone = worker.submit_sample(SampleTask(job))
     kept = worker.submit_sample(SampleTask(job))
     assert gone.cancel()
     worker.start()
     kept.result(5)
     worker.stop()
-    assert batches == [1]
+    assert log == [f"step [{job().tokens[0]}]"] * job().max_tokens

@@ -310,3 +310,190 @@ def test_bad_jobs(engine: TorchEngine, changes: dict[str, object], message: str)
 def test_no_jobs(engine: TorchEngine) -> None:
     with pytest.raises(EngineError, match="no sample jobs"):
         engine.sample([])
+
+
+def run_joining(engine: TorchEngine, jobs: list[SampleJob], every: int) -> list[SampleResult]:
+    """Each job joins `every` steps after the one before, or when there is room."""
+    run = engine.start_sampling()
+    waiting = list(enumerate(jobs))
+    results: dict[int, SampleResult] = {}
+    step = 0
+    while waiting or not run.is_empty:
+        if waiting and (step % every == 0 or run.is_empty):
+            index, job = waiting[0]
+            assert run.can_join(job)
+            assert run.join(job) == index
+            waiting.pop(0)
+        for number, outcome in run.step():
+            assert isinstance(outcome, SampleResult)
+            results[number] = outcome
+        step += 1
+    return [results[index] for index in range(len(jobs))]
+
+
+def build_company() -> list[SampleJob]:
+    """Jobs of every kind: greedy, cut, constrained, scored, short and long."""
+    jobs = build_jobs()
+    return [
+        *jobs,
+        *build_jobs(constraint=REGEX, max_tokens=40),
+        dataclasses.replace(jobs[2], temperature=0.0, max_tokens=70),
+        dataclasses.replace(jobs[1], top_p=0.7, temperature=1.3, seed=5),
+        dataclasses.replace(jobs[0], top_k=5, prompt_logprobs=True, seed=6),
+    ]
+
+
+@pytest.mark.parametrize("every", [1, 4, 9])
+def test_joining_a_running_batch_changes_no_token(
+    tiny_model_directory: Path, engine: TorchEngine, every: int
+) -> None:
+    jobs = build_company()
+    for found, job in zip(run_joining(engine, jobs, every), jobs, strict=True):
+        (alone,) = engine.sample([job])
+        assert_close(found, alone)
+        assert (found.prompt_logprobs or [])[1:] == pytest.approx(
+            (alone.prompt_logprobs or [])[1:], abs=1e-4
+        )
+    # With room for few sequences the others of a job wait inside, and decode when some have left.
+    small = TorchEngine(tiny_model_directory, threads=1, cache_bytes=768 * 150)
+    wide = [dataclasses.replace(job, num_samples=5) for job in build_jobs(max_tokens=12)]
+    run = small.start_sampling()
+    assert run.join(wide[3]) == 0
+    results = []
+    while not run.is_empty:
+        results += run.step()
+    ((number, found_wide),) = results
+    assert number == 0
+    assert isinstance(found_wide, SampleResult)
+    assert_close(found_wide, engine.sample([wide[3]])[0])
+
+
+@pytest.mark.parametrize("name", ["qwen2", "windowed"])
+def test_joining_elsewhere(other_model_directories: dict[str, Path], name: str) -> None:
+    engine = TorchEngine(other_model_directories[name], threads=1)
+    jobs = build_jobs()
+    for found, job in zip(run_joining(engine, jobs, 3), jobs, strict=True):
+        assert_close(found, engine.sample([job])[0])
+
+
+def test_tokens_do_not_depend_on_company_in_double_precision(double_engine: TorchEngine) -> None:
+    generator = random.Random(2)
+    jobs = [
+        SampleJob(build_tokens(generator, 5 + 7 * index), 4, 60, seed=index) for index in range(6)
+    ]
+    together = double_engine.sample(jobs)
+    joined = run_joining(double_engine, jobs, 5)
+    for job, one, other in zip(jobs, together, joined, strict=True):
+        (alone,) = double_engine.sample([job])
+        for mine, with_others, late in zip(
+            alone.sequences, one.sequences, other.sequences, strict=True
+        ):
+            assert mine.tokens == with_others.tokens == late.tokens
+            assert mine.logprobs == pytest.approx(with_others.logprobs, abs=1e-11)
+            assert mine.logprobs == pytest.approx(late.logprobs, abs=1e-11)
+
+
+def test_a_run_has_one_set_of_weights(engine: TorchEngine) -> None:
+    create_random_model(engine, "run")
+    snapshot = engine.create_snapshot("run")
+    job, *_ = build_jobs(snapshot=snapshot)
+    run = engine.start_sampling()
+    with pytest.raises(EngineError, match="unknown snapshot"):
+        run.join(dataclasses.replace(job, snapshot="gone"))
+    with pytest.raises(EngineError, match="prompt is empty"):
+        run.join(dataclasses.replace(job, tokens=()))
+    assert run.join(job) == 0
+    assert run.can_join(job)
+    assert not run.can_join(dataclasses.replace(job, snapshot=None))
+    outcomes = []
+    while not run.is_empty:
+        outcomes += run.step()
+    assert outcomes == [(0, engine.sample([job])[0])]
+
+
+def test_stop_strings(engine: TorchEngine) -> None:
+    (job, *_) = build_jobs(num_samples=1, max_tokens=60, seed=4)
+    (free,) = engine.sample([job])[0].sequences
+    pieces = [engine.tokenizer.decode([token]) for token in free.tokens]
+    # A string over the boundary of two tokens of plain text, at its first occurrence.
+    middle = next(
+        index
+        for index in range(20, 55)
+        if all(piece.isascii() and piece.strip() for piece in pieces[index : index + 2])
+    )
+    stop = pieces[middle][-1] + pieces[middle + 1][0]
+    text, count = "", 0
+    while stop not in text:
+        count += 1
+        text = engine.tokenizer.decode(free.tokens[:count], skip_special_tokens=True)
+    for strings in ((stop,), ("☃☃☃", stop)):
+        stopping = dataclasses.replace(job, stop_strings=strings)
+        (stopped,) = engine.sample([stopping])[0].sequences
+        assert stopped.tokens == free.tokens[:count]
+        assert stopped.stop_reason == "stop"
+    (other,) = engine.sample([dataclasses.replace(job, stop_strings=("☃☃☃",))])[0].sequences
+    assert other == free
+    with pytest.raises(EngineError, match="a stop string is empty"):
+        engine.sample([dataclasses.replace(job, stop_strings=("",))])
+
+
+def measure_mass(weights: list[float], **settings: float) -> list[float]:
+    """The share of evenly spread uniforms that draws each token."""
+    count = 4200
+    drawn = Counter(draw(weights, [(index + 0.5) / count for index in range(count)], **settings))
+    return [drawn[token] / count for token in range(len(weights))]
+
+
+def test_distributions_by_hand() -> None:
+    weights = [1.0, 0.0, 5.0, 4.0]
+    # top_p after top_k: of 5 and 4 (5/9 and 4/9) the 5 alone reaches 0.55.
+    assert measure_mass(weights, top_k=2, top_p=0.55) == [0, 0, 1, 0]
+    assert measure_mass(weights, top_k=2, top_p=0.56) == pytest.approx(
+        [0, 0, 5 / 9, 4 / 9], abs=1e-3
+    )
+    # The temperature comes first. At 0.5 weights are 1, 25, 16 (of 42): the 25 (0.595) reaches 0.59 and not 0.6.
+    assert measure_mass(weights, temperature=0.5) == pytest.approx(
+        [1 / 42, 0, 25 / 42, 16 / 42], abs=1e-3
+    )
+    assert measure_mass(weights, temperature=0.5, top_p=0.59) == [0, 0, 1, 0]
+    assert measure_mass(weights, temperature=0.5, top_p=0.6) == pytest.approx(
+        [0, 0, 25 / 41, 16 / 41], abs=1e-3
+    )
+    # Equal tokens: the lower id is kept first.
+    assert measure_mass([2, 2, 2], top_k=2) == pytest.approx([0.5, 0.5, 0], abs=1e-3)
+    assert measure_mass([2, 2, 2], top_p=0.3) == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Constraint("json_schema", '{"enum": ["lake", "town", 7]}'),
+        Constraint(
+            "tools",
+            '{"tools": [{"type": "function", "function": {"name": "add", "parameters": {"type": "object",'
+            ' "properties": {"text": {"type": "string", "maxLength": 9}}, "required": ["text"],'
+            ' "additionalProperties": false}}}, {"type": "function", "function": {"name": "noop"}}]}',
+        ),
+        Constraint(
+            "tools",
+            '{"tools": [{"type": "function", "function": {"name": "noop"}}], "tool_choice": "auto"}',
+        ),
+    ],
+    ids=["schema", "tools", "auto"],
+)
+def test_the_trainer_agrees_under_every_constraint(
+    engine: TorchEngine, constraint: Constraint
+) -> None:
+    model_id = f"constraint-{hash(constraint)}"
+    create_random_model(engine, model_id)
+    snapshot = engine.create_snapshot(model_id)
+    jobs = build_jobs(constraint=constraint, snapshot=snapshot, max_tokens=50, num_samples=3)
+    sampled = [
+        (job, sequence)
+        for job, result in zip(jobs, run_joining(engine, jobs, 2), strict=True)
+        for sequence in result.sequences
+    ]
+    data = [to_datum(job, sequence.tokens) for job, sequence in sampled]
+    outputs = engine.forward(model_id, data, "cross_entropy").outputs
+    for (_, sequence), output in zip(sampled, outputs, strict=True):
+        assert sequence.logprobs == pytest.approx(output.logprobs, abs=1e-4)

@@ -69,6 +69,9 @@ def test_capabilities(caller: Caller) -> None:
     assert {"cispo", "gspo", "ppo_critic"} < set(answer["loss_fns"])
     assert "dual_clip" in answer["loss_fn_settings"]["ppo"]
     assert answer["loss_fn_settings"]["cross_entropy"] == []
+    assert answer["constraints"] == ["regex", "json_schema", "tools"]
+    assert answer["prefix_cache"] == {"block_tokens": 128, "max_bytes": 1 << 20}
+    assert caller.http.get("/api/v1/metrics").json() == {"prefix_cache": {"tokens_found": 3}}
 
 
 @pytest.mark.parametrize(

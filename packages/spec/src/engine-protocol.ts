@@ -21,8 +21,10 @@ export const modelInputSchema = z.object({
 });
 export type ModelInput = z.infer<typeof modelInputSchema>;
 
+/** `tools`: the value is JSON, `{tools, tool_choice?}` in OpenAI's shapes; the completion is a call of one of them. */
+const constraintTypes = ["regex", "json_schema", "tools"] as const;
 export const constraintSchema = z.object({
-  type: z.enum(["regex", "json_schema"]),
+  type: z.enum(constraintTypes),
   value: z.string(),
 });
 
@@ -110,14 +112,14 @@ export type LoraConfig = z.infer<typeof loraConfigSchema>;
 export const modelRoles = ["policy", "critic"] as const;
 export type ModelRole = (typeof modelRoles)[number];
 
-/** `stop`: token ids; the model's own end-of-turn token always stops. A constraint's end counts as stop. */
+/** `stop`: token ids and strings; the model's own end-of-turn token always stops. A constraint's end counts as stop. */
 export const samplingParamsSchema = z.object({
   max_tokens: z.number(),
   temperature: z.number(),
   top_p: z.number().optional(),
   top_k: z.number().optional(),
   seed: z.number().optional(),
-  stop: z.array(z.number()).optional(),
+  stop: z.array(z.union([z.number(), z.string()])).optional(),
   constraint: constraintSchema.optional(),
 });
 export type SamplingParams = z.infer<typeof samplingParamsSchema>;
@@ -167,9 +169,11 @@ export const serverCapabilitiesSchema = z.object({
   base_model_sampling: z.boolean(),
   adam_fields: z.array(z.string()),
   target_alignment: z.array(z.enum(["full", "suffix"])),
-  constraints: z.array(z.enum(["regex", "json_schema"])),
+  constraints: z.array(z.enum(constraintTypes)),
   shared_prefix_packing: z.boolean(),
   waves: z.boolean(),
+  /** Prompts' keys and values that are kept across requests: whole blocks, up to so many bytes. */
+  prefix_cache: z.object({ block_tokens: z.number(), max_bytes: z.number() }).optional(),
   max_context_length: z.number(),
   /**
    * How training calls are cut and computed (extension): distinct tokens of a pass, the bytes that it may need beside

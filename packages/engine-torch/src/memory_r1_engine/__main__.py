@@ -78,6 +78,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--no-packing", action="store_true", help="compute datums with an equal prompt one by one"
     )
+    parser.add_argument(
+        "--prefix-cache-mib",
+        type=int,
+        default=512,
+        help="memory for prompts' keys and values that are kept across requests; 0 keeps none",
+    )
     training = parser.add_argument_group("memory of training")
     training.add_argument(
         "--micro-batch-tokens",
@@ -208,6 +214,7 @@ def serve(
             else int(options.training_memory_gib * 2**30),
             gradient_checkpointing=options.gradient_checkpointing,
             attention=options.attention,
+            prefix_cache_bytes=options.prefix_cache_mib * 2**20,
         )
     except Exception as error:
         fail(f"cannot load the model {model_directory}: {type(error).__name__}: {error}")

@@ -11,20 +11,27 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from memory_r1_engine import types
+from memory_r1_engine.tools import (
+    Tool,
+    ToolChoice,
+    ToolSignatures,
+    describe_tools,
+    format_tool_call,
+    parse_tool_signatures,
+    read_tool_call,
+)
 from memory_r1_engine.types import EngineError
 
 DEFAULT_MAX_TOKENS = 256
 
 #: Fields that change the reply and that this server does not implement, with the values that ask for nothing.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "logprobs": (False,),
@@ -49,14 +56,42 @@ class TextPart(StandardMessage):
     text: str
 
 
-class ChatMessage(StandardMessage):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+class CalledFunction(StandardMessage):
+    name: str
+    #: JSON.
+    arguments: str
+
+
+class ToolCall(StandardMessage):
+    type: Literal["function"] = "function"
+    function: CalledFunction
 
     def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text for part in self.content)
+        return format_tool_call(self.function.name, self.function.arguments)
+
+
+class ChatMessage(StandardMessage):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content: is missing; only an assistant's tool_calls can stand for it")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(
+                f"tool_calls: belong to an assistant's message, not to a {self.role}'s"
+            )
+        return self
+
+    def text(self) -> str:
+        """What is said, with the calls in the form in which a reply makes them."""
+        given = self.content or ""
+        said = given if isinstance(given, str) else "".join(part.text for part in given)
+        return "\n".join(
+            [*([said] if said else []), *(call.text() for call in self.tool_calls or [])]
+        )
 
 
 class JsonSchemaFormat(StandardMessage):
@@ -90,6 +125,8 @@ class ChatRequest(StandardMessage):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: str | list[str] | None = None
     response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     stream: bool | None = None
 
     @model_validator(mode="before")
@@ -102,9 +139,27 @@ class ChatRequest(StandardMessage):
                     raise ValueError(f"{name} is not supported by this server: leave it out")
         return value
 
-    def stop_strings(self) -> list[str]:
+    def stop_strings(self) -> tuple[str, ...]:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return [text for text in stop if text]
+        return tuple(text for text in stop if text)
+
+    def signatures(self) -> ToolSignatures | None:
+        """The tools that the reply may call."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        choice = "auto" if self.tool_choice is None else self.tool_choice
+        given = [tool.model_dump(exclude_none=True) for tool in self.tools]
+        chosen = choice if isinstance(choice, str) else choice.model_dump()
+        return parse_tool_signatures(json.dumps({"tools": given, "tool_choice": chosen}))
+
+    def constraint(self) -> types.Constraint | None:
+        signatures = self.signatures()
+        asked = None if self.response_format is None else self.response_format.constraint()
+        if signatures is None:
+            return asked
+        if asked is not None:
+            raise EngineError(422, "tools and a response_format exclude each other: give one")
+        return types.Constraint("tools", signatures.model_dump_json(exclude_none=True))
 
 
 def encode_chat(tokenizer: Any, conversation: list[dict[str, str]]) -> list[int]:
@@ -163,16 +218,22 @@ class ChatCodec:
         self._eos_token_ids = frozenset(eos_token_ids)
         self._max_context_length = max_context_length
 
-    def prompt(self, messages: list[ChatMessage]) -> tuple[int, ...]:
+    def prompt(
+        self, messages: list[ChatMessage], signatures: ToolSignatures | None = None
+    ) -> tuple[int, ...]:
+        """A conversation's ids. Tools are described in a system message, and their results are a user's messages: most
+        templates of small models have no place for either."""
         if getattr(self._tokenizer, "chat_template", None) is None:
             raise EngineError(400, "the served model has no chat template: it cannot hold a chat")
         conversation = [
-            {
-                "role": "system" if message.role == "developer" else message.role,
-                "content": message.text(),
-            }
+            {"role": _TEMPLATE_ROLES.get(message.role, message.role), "content": message.text()}
             for message in messages
         ]
+        if signatures is not None:
+            description = describe_tools(signatures.callable_functions())
+            if conversation[0]["role"] == "system":
+                description = f"{conversation.pop(0)['content']}\n\n{description}"
+            conversation.insert(0, {"role": "system", "content": description})
         try:
             return tuple(encode_chat(self._tokenizer, conversation))
         except TemplateError as error:
@@ -181,7 +242,7 @@ class ChatCodec:
             ) from error
 
     def job(self, request: ChatRequest, fallback_seed: int) -> types.SampleJob:
-        tokens = self.prompt(request.messages)
+        tokens = self.prompt(request.messages, request.signatures())
         max_tokens = request.max_completion_tokens or request.max_tokens
         if max_tokens is None:
             max_tokens = max(1, min(DEFAULT_MAX_TOKENS, self._max_context_length - len(tokens)))
@@ -193,9 +254,8 @@ class ChatCodec:
             top_p=1.0 if request.top_p is None else request.top_p,
             # Clients may send negative seeds; the core takes what a generator takes.
             seed=fallback_seed if request.seed is None else request.seed % 2**53,
-            constraint=None
-            if request.response_format is None
-            else request.response_format.constraint(),
+            stop_strings=request.stop_strings(),
+            constraint=request.constraint(),
         )
 
     def reply(
@@ -205,10 +265,19 @@ class ChatCodec:
         choices = []
         for index, sequence in enumerate(result.sequences):
             text, finish_reason = self._read(sequence, request.stop_strings())
+            message: dict[str, Any] = {"role": "assistant", "content": text}
+            call = None if request.signatures() is None else read_tool_call(text)
+            if call is not None:
+                name, arguments = call
+                function = {"name": name, "arguments": arguments}
+                call_id = f"call_{secrets.token_hex(12)}"
+                message["content"] = None
+                message["tool_calls"] = [{"id": call_id, "type": "function", "function": function}]
+                finish_reason = "tool_calls"
             choices.append(
                 {
                     "index": index,
-                    "message": {"role": "assistant", "content": text},
+                    "message": message,
                     "logprobs": None,
                     "finish_reason": finish_reason,
                 }
@@ -227,16 +296,20 @@ class ChatCodec:
             },
         }
 
-    def _read(self, sequence: types.SampledSequence, stop: list[str]) -> tuple[str, str]:
+    def _read(self, sequence: types.SampledSequence, stop: tuple[str, ...]) -> tuple[str, str]:
         tokens = sequence.tokens
         if tokens and tokens[-1] in self._eos_token_ids:
             tokens = tokens[:-1]
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        # The core knows stop tokens only: what was written after a stop string is cut off here.
+        # The token that completes a stop string may begin before it and end behind it.
         ends = [end for end in (text.find(string) for string in stop) if end >= 0]
         if ends:
             return text[: min(ends)], "stop"
         return text, sequence.stop_reason
+
+
+_TEMPLATE_ROLES = {"developer": "system", "tool": "user"}
+"""Roles that a model's template need not know, as it does know them."""
 
 
 def stream_events(reply: dict[str, Any]) -> Iterator[bytes]:
@@ -248,7 +321,11 @@ def stream_events(reply: dict[str, Any]) -> Iterator[bytes]:
         "model": reply["model"],
     }
     for choice in reply["choices"]:
-        piece = {"index": choice["index"], "delta": choice["message"], "finish_reason": None}
+        delta = dict(choice["message"])
+        if "tool_calls" in delta:
+            calls = enumerate(delta["tool_calls"])
+            delta["tool_calls"] = [{"index": index, **call} for index, call in calls]
+        piece = {"index": choice["index"], "delta": delta, "finish_reason": None}
         end = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
         yield _event({**head, "choices": [piece]})
         yield _event({**head, "choices": [end]})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import llguidance.hf
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 
+from memory_r1_engine.tools import build_tool_grammar, parse_tool_signatures
 from memory_r1_engine.types import Constraint, EngineError
 
 COMPILED_GRAMMARS = 256
@@ -71,6 +74,9 @@ class ConstraintCompiler:
             )
         if constraint.type == "regex":
             grammar = LLMatcher.grammar_from_regex(constraint.value)
+        elif constraint.type == "tools":
+            signatures = parse_tool_signatures(constraint.value)
+            grammar = LLMatcher.grammar_from_lark(build_tool_grammar(signatures))
         else:
             try:
                 grammar = LLMatcher.grammar_from_json_schema(constraint.value)
@@ -128,3 +134,57 @@ def mask_completion(state: ConstraintState, completion: Sequence[int]) -> list[b
         masks.append(mask)
         state.consume(token)
     return masks
+
+
+def forbid_tokens(logits: torch.Tensor, rows: Sequence[int], forbidden: torch.Tensor) -> None:
+    """Overwrite the forbidden tokens' logits in these rows.
+
+    By a huge negative number instead of minus infinity, so that p log p is 0 for them.
+    """
+    forbidden = forbidden.to(logits.device)
+    lowest = torch.finfo(logits.dtype).min / 4
+    if len(rows) == len(logits):
+        logits.masked_fill_(forbidden, lowest)
+    else:
+        index = torch.tensor(rows, device=logits.device)
+        logits[index] = logits[index].masked_fill_(forbidden, lowest)
+
+
+@dataclass(frozen=True)
+class NextMasks:
+    """What may not follow in each of some states, states x vocabulary, and the states that failed, by their place."""
+
+    forbidden: torch.Tensor
+    failures: dict[int, EngineError]
+
+
+class MaskThread:
+    """Computes the masks of a batch's next tokens while the model runs.
+
+    llguidance works without Python's interpreter lock, and so does the unpacking of bits. Between `start` and the
+    end of its future no one else may use the states.
+    """
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self._vocabulary_size = vocabulary_size
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="masks")
+
+    def start(self, states: Sequence[tuple[ConstraintState, int | None]]) -> Future[NextMasks]:
+        """Each state consumes its token, where there is one, and then says what may follow."""
+        return self._thread.submit(self._compute, states)
+
+    def _compute(self, states: Sequence[tuple[ConstraintState, int | None]]) -> NextMasks:
+        everything = b"\xff" * -(-self._vocabulary_size // 8)
+        masks: list[bytes] = []
+        failures: dict[int, EngineError] = {}
+        for place, (state, token) in enumerate(states):
+            try:
+                if token is not None:
+                    state.consume(token)
+                masks.append(state.compute_mask())
+            except EngineError as error:
+                failures[place] = error
+                masks.append(everything)
+        size = max(len(mask) for mask in masks)
+        allowed = unpack_masks([mask.ljust(size, b"\0") for mask in masks], self._vocabulary_size)
+        return NextMasks(allowed.logical_not_(), failures)

@@ -28,10 +28,16 @@ from memory_r1_engine.adapters import (
     select_modules,
 )
 from memory_r1_engine.checkpoints import verify_folder, write_folder, write_tensors
-from memory_r1_engine.constraints import ConstraintCompiler
+from memory_r1_engine.constraints import ConstraintCompiler, MaskThread
 from memory_r1_engine.language_model import LanguageModel
 from memory_r1_engine.memory import GIB, CheckpointingMode, TrainingLimits, TrainingMemoryError
-from memory_r1_engine.sampling import CACHE_BYTES, run_sample_jobs
+from memory_r1_engine.prefix_cache import (
+    PREFIX_CACHE_BYTES,
+    PrefixCache,
+    PrefixCacheCounts,
+    PromptReader,
+)
+from memory_r1_engine.sampling import CACHE_BYTES, SamplerTools, SampleRun, run_sample_jobs
 from memory_r1_engine.training import run_training_call
 from memory_r1_engine.tree_attention import AttentionChoice
 from memory_r1_engine.types import (
@@ -50,6 +56,9 @@ _LOG = logging.getLogger(__name__)
 
 MERGE_BYTES = 2 * 2**30
 """Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
+
+_BLOCK_TOKENS = 128
+_GPU_BLOCK_TOKENS = 512
 
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _META_FILE = "memory_r1.json"
@@ -93,13 +102,17 @@ class TorchEngine:
         attention: AttentionChoice = "auto",
         cache_bytes: int = CACHE_BYTES,
         merge_bytes: int = MERGE_BYTES,
+        prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+        prefix_block_tokens: int | None = None,
     ) -> None:
         """Load the base from a Hugging Face directory.
 
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
         decode batch, `training_memory_bytes` what a forward and backward pass needs beside the weights (as
         memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for
-        sampling. `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
+        sampling, `prefix_cache_bytes` the keys and values of prompts that are kept across requests (0: none). Prompts
+        are computed in blocks of `prefix_block_tokens` (128, and 512 on a GPU), which decides their rounding; what is
+        kept does not. `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
@@ -125,7 +138,14 @@ class TorchEngine:
         )
         self._shared_prefix_packing = shared_prefix_packing
         self._row_token_budget = row_token_budget
-        self._cache_bytes = cache_bytes
+        self._sampler_tools = SamplerTools(
+            self._model, self._compiler, MaskThread(self._model.vocabulary_size), cache_bytes
+        )
+        if prefix_block_tokens is None:
+            prefix_block_tokens = _BLOCK_TOKENS if self._device.type == "cpu" else _GPU_BLOCK_TOKENS
+        self._prefix_block_tokens = prefix_block_tokens
+        keeps_prefixes = self.supports_packing and prefix_cache_bytes > 0
+        self._prefix_cache = PrefixCache(prefix_cache_bytes) if keeps_prefixes else None
         self._models: dict[str, _TrainedModel] = {}
         self._snapshots: dict[str, _Snapshot] = {}
         self._merge_bytes = merge_bytes
@@ -331,6 +351,8 @@ class TorchEngine:
         self._find_snapshot(snapshot_id)
         del self._snapshots[snapshot_id]
         self._merged.pop(snapshot_id, None)
+        if self._prefix_cache is not None:
+            self._prefix_cache.drop(snapshot_id)
         self._model.activate(None)
 
     def sample(self, jobs: list[SampleJob]) -> list[SampleResult]:
@@ -344,17 +366,36 @@ class TorchEngine:
             groups.setdefault(job.snapshot, []).append(index)
         results: dict[int, SampleResult] = {}
         for snapshot_id, indices in groups.items():
-            self._activate_for_sampling(snapshot_id)
-            found = run_sample_jobs(
-                self._model,
-                self._compiler,
-                [jobs[index] for index in indices],
-                share_prefixes=self._shared_prefix_packing,
-                row_token_budget=self._row_token_budget,
-                cache_bytes=self._cache_bytes,
-            )
+            reader = self._start_reader(snapshot_id)
+            found = run_sample_jobs(self._sampler_tools, reader, [jobs[index] for index in indices])
             results.update(zip(indices, found, strict=True))
         return [results[index] for index in range(len(jobs))]
+
+    def start_sampling(self) -> SampleRun:
+        """An empty run that jobs join and leave; nothing else may be called until it is empty again."""
+        return SampleRun(self._sampler_tools, self._start_reader)
+
+    @property
+    def prefix_block_tokens(self) -> int:
+        """Tokens of a block of a prompt; what is kept across requests are whole blocks."""
+        return self._prefix_block_tokens
+
+    @property
+    def prefix_cache_bytes(self) -> int:
+        """Bytes of keys and values that may be kept across requests; 0 where none are."""
+        return 0 if self._prefix_cache is None else self._prefix_cache.max_bytes
+
+    def count_prefix_cache(self) -> dict[str, int]:
+        """What the prefix cache holds and did, by name; safe from any thread."""
+        counts = PrefixCacheCounts() if self._prefix_cache is None else self._prefix_cache.counts
+        return asdict(counts)
+
+    def _start_reader(self, snapshot_id: str | None) -> PromptReader:
+        """Make a snapshot's weights active; what reads prompts with them."""
+        if snapshot_id is not None:
+            self._find_snapshot(snapshot_id)
+        self._activate_for_sampling(snapshot_id)
+        return PromptReader(self._model, self._prefix_block_tokens, self._prefix_cache, snapshot_id)
 
     def _activate_for_sampling(self, snapshot_id: str | None) -> None:
         """Merged weights where they fit and round like the trainer: a decode step is then a third fewer operations."""

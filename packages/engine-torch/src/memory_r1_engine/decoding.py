@@ -1,32 +1,34 @@
-"""Keys and values of a decode batch: prefilled from packed rows, then grown by one token a sequence and step."""
+"""Keys and values of a decode batch: those of its prompts, and those of its sequences, which grow by a token a step."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from transformers import DynamicCache
 
 from memory_r1_engine.language_model import LanguageModel
-from memory_r1_engine.packing import PackedRow
+from memory_r1_engine.prefix_cache import HiddenReader, PrefixBlock, PromptReader
 
 _FIRST_CAPACITY = 32
 _UNUSED_PROMPT_SHARE = 4
 
-
-class PrefillReader(Protocol):
-    """Sees the hidden states of every prompt's tokens (tokens x hidden size) as they are prefilled."""
-
-    def __call__(self, prompt: int, hidden: torch.Tensor) -> None: ...
+PromptHiddenReader = Callable[[int], HiddenReader | None]
+"""What is to see the hidden states of prompt i's tokens, if anything is."""
 
 
 class DecodeSession(Protocol):
-    """A batch of sequences, each continuing one of the prompts. Only `keep` changes their order and number."""
+    """A batch of sequences, each continuing a prompt. Only `add` and `keep` change their order and number."""
 
-    def prefill(self, rows: Sequence[PackedRow], read: PrefillReader) -> None:
-        """Run the prompts, packed into `rows`."""
+    def add(
+        self, prompts: Sequence[Sequence[int]], owners: Sequence[int], see: PromptHiddenReader
+    ) -> list[torch.Tensor]:
+        """Take in sequences that continue `prompts[owners[i]]` (owners ascend), behind those that are there.
+
+        Returns the hidden state of every prompt's last token.
+        """
         ...
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
@@ -38,75 +40,113 @@ class DecodeSession(Protocol):
         ...
 
 
-def start_decoding(
-    model: LanguageModel, prompts: Sequence[Sequence[int]], owners: Sequence[int]
-) -> DecodeSession:
-    """A session for sequences that continue `prompts[owners[i]]`; owners ascend."""
-    if model.supports_packing:
-        return _TreeDecoding(model, [len(prompt) for prompt in prompts], owners)
-    return _CacheDecoding(model, owners)
+def start_decoding(model: LanguageModel, reader: PromptReader) -> DecodeSession:
+    """A session without sequences."""
+    return _TreeDecoding(model, reader) if model.supports_packing else _CacheDecoding(model)
 
 
 class _TreeDecoding:
     """One row of prompt keys for each distinct prompt, whose samples attend as one block of queries.
 
-    Also the attention pass of a decode step: queries of all sequences come as one row of tokens.
+    Also the attention pass of a decode step: queries of all sequences come as one row of tokens. The sequences' own
+    keys are aligned at their newest token; what lies before a sequence's first is masked.
     """
 
-    def __init__(self, model: LanguageModel, lengths: Sequence[int], owners: Sequence[int]) -> None:
+    def __init__(self, model: LanguageModel, reader: PromptReader) -> None:
         self._model = model
-        self._lengths = torch.tensor(lengths, device=model.device)
-        self._owners = list(owners)
+        self._reader = reader
+        # By row of prompt keys; by sequence: its row, and its first column of own keys.
+        self._lengths: list[int] = []
+        self._owners: list[int] = []
+        self._starts: list[int] = []
         self._steps = 0
-        # By layer: prompts x key heads x tokens x size, and sequences x key heads x steps x size.
+        # By layer: rows x key heads x tokens x size, and sequences x key heads x steps x size.
         self._prompt_keys: dict[int, torch.Tensor] = {}
         self._prompt_values: dict[int, torch.Tensor] = {}
         self._own_keys: dict[int, torch.Tensor] = {}
         self._own_values: dict[int, torch.Tensor] = {}
+
+    def add(
+        self, prompts: Sequence[Sequence[int]], owners: Sequence[int], see: PromptHiddenReader
+    ) -> list[torch.Tensor]:
+        used = set(self._owners)
+        free = [row for row in range(len(self._lengths)) if row not in used]
+        rows = [*free, *range(len(self._lengths), len(self._lengths) + len(prompts))]
+        for row, prompt in zip(rows, prompts, strict=False):
+            if row == len(self._lengths):
+                self._lengths.append(0)
+            self._lengths[row] = len(prompt)
+        last_hidden = []
+        for index, prompt in enumerate(prompts):
+            blocks = self._reader.read(prompt, see(index))
+            self._store_prompt(rows[index], blocks)
+            last_hidden.append(blocks[-1].last_hidden)
+        self._owners += [rows[owner] for owner in owners]
+        self._starts += [self._steps] * len(owners)
+        if self._steps > 0:
+            for buffers in (self._own_keys, self._own_values):
+                for layer, tensor in buffers.items():
+                    # Zeros, not empty: see _store_prompt.
+                    new = tensor.new_zeros(len(owners), *tensor.shape[1:])
+                    buffers[layer] = torch.cat([tensor, new])
+        else:
+            self._own_keys.clear()
+            self._own_values.clear()
         self._place()
+        return last_hidden
 
-    def prefill(self, rows: Sequence[PackedRow], read: PrefillReader) -> None:
-        for row in rows:
-            hidden = self._model.run_row(row, _RowSink(self, row))
-            for member in row.members:
-                read(member.index, hidden[member.nodes])
-
-    def store_prompt(
-        self, layer: int, prompt: int, nodes: torch.Tensor, key: torch.Tensor, value: torch.Tensor
-    ) -> None:
-        """Copy a prompt's keys and values (heads x row's tokens x size) out of a prefilled row."""
-        if layer not in self._prompt_keys:
-            shape = (len(self._lengths), key.shape[0], int(self._lengths.max()), key.shape[-1])
-            # Zeros, not empty: padding has probability 0, and 0 times a stray NaN is not 0.
-            self._prompt_keys[layer] = key.new_zeros(shape)
-            self._prompt_values[layer] = value.new_zeros(shape)
-        self._prompt_keys[layer][prompt, :, : len(nodes)] = key[:, nodes]
-        self._prompt_values[layer][prompt, :, : len(nodes)] = value[:, nodes]
+    def _store_prompt(self, row: int, blocks: Sequence[PrefixBlock]) -> None:
+        """Copy a prompt's keys and values into their row, enlarging the rows where they do not hold it."""
+        longest = max(self._lengths)
+        for layer, pair in blocks[0].layers.items():
+            for number, buffers in enumerate((self._prompt_keys, self._prompt_values)):
+                heads, _, size = pair[number].shape
+                buffer = buffers.get(layer)
+                if buffer is None or buffer.shape[0] <= row or buffer.shape[2] < longest:
+                    # Zeros, not empty: padding has probability 0, and 0 times a stray NaN is not 0.
+                    grown = pair[number].new_zeros(len(self._lengths), heads, longest, size)
+                    if buffer is not None:
+                        grown[: buffer.shape[0], :, : buffer.shape[2]] = buffer
+                    buffers[layer] = buffer = grown
+                start = 0
+                for block in blocks:
+                    part = block.layers[layer][number]
+                    buffer[row, :, start : start + part.shape[1]] = part
+                    start += part.shape[1]
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         last = self._model.max_context_length - 1
-        positions = (self._lengths[self._owner_index] + self._steps).clamp_(max=last).tolist()
+        positions = [
+            min(self._lengths[owner] + self._steps - start, last)
+            for owner, start in zip(self._owners, self._starts, strict=True)
+        ]
         hidden = self._model.run_attention(tokens, positions, self)
         self._steps += 1
         return hidden
 
     def keep(self, indices: Sequence[int]) -> None:
-        index = torch.tensor(indices, device=self._model.device)
+        self._starts = [self._starts[position] for position in indices]
+        self._owners = [self._owners[position] for position in indices]
+        # Columns before every remaining sequence's first hold nothing any more.
+        surplus = min(self._starts, default=self._steps)
+        index = torch.tensor(indices, dtype=torch.long, device=self._model.device)
         for buffers in (self._own_keys, self._own_values):
             for layer, tensor in buffers.items():
-                buffers[layer] = tensor[index]
-        self._owners = [self._owners[position] for position in indices]
+                buffers[layer] = tensor[index, :, surplus:]
+        self._steps -= surplus
+        self._starts = [start - surplus for start in self._starts]
         used = sorted(set(self._owners))
-        if (len(self._lengths) - len(used)) * _UNUSED_PROMPT_SHARE >= len(self._lengths):
+        if used and (len(self._lengths) - len(used)) * _UNUSED_PROMPT_SHARE >= len(self._lengths):
             kept = torch.tensor(used, device=self._model.device)
-            self._lengths = self._lengths[kept]
-            longest = int(self._lengths.max())
+            self._lengths = [self._lengths[row] for row in used]
+            longest = max(self._lengths)
             for buffers in (self._prompt_keys, self._prompt_values):
                 for layer, tensor in buffers.items():
                     buffers[layer] = tensor[kept, :, :longest]
             renumbered = {owner: position for position, owner in enumerate(used)}
             self._owners = [renumbered[owner] for owner in self._owners]
-        self._place()
+        if used:
+            self._place()
 
     def attend(
         self,
@@ -135,6 +175,10 @@ class _TreeDecoding:
         scores = torch.cat([prompt_scores, own_scores], dim=-1)
         if self._padding is not None:
             scores[..., :longest].masked_fill_(self._padding, float("-inf"))
+        if self._unborn is not None:
+            width = min(self._unborn.shape[-1], self._steps + 1)
+            own = scores[..., longest : longest + width]
+            own.masked_fill_(self._unborn[..., :width], float("-inf"))
         weights = torch.softmax(scores, dim=-1)
 
         prompt_weights = self._to_grid(weights[..., :longest]).permute(0, 2, 1, 3, 4)
@@ -170,15 +214,18 @@ class _TreeDecoding:
             counts[owner] += 1
         self._columns = max(counts.values())
         device = self._model.device
-        self._owner_index = torch.tensor(self._owners, device=device)
+        rows = len(self._lengths)
         slots = [owner * self._columns + column for owner, column in cells]
-        is_full = slots == list(range(len(self._lengths) * self._columns))
+        is_full = slots == list(range(rows * self._columns))
         self._slots = None if is_full else torch.tensor(slots, device=device)
-        longest = int(self._lengths.max())
+        longest = next(iter(self._prompt_keys.values())).shape[2]
         self._padding: torch.Tensor | None = None
-        if bool((self._lengths != longest).any()):
-            padding = torch.arange(longest, device=device)[None, :] >= self._lengths[:, None]
-            self._padding = padding[self._owner_index][:, None, None, :]
+        lengths = [self._lengths[owner] for owner in self._owners]
+        if min(lengths) < longest:
+            self._padding = _mark_columns(longest, lengths, device).logical_not_()
+        self._unborn: torch.Tensor | None = None
+        if any(self._starts):
+            self._unborn = _mark_columns(max(self._starts), self._starts, device)
 
     def _to_grid(self, tensor: torch.Tensor) -> torch.Tensor:
         """sequences x ... -> prompts x columns x ..., empty cells zero."""
@@ -196,38 +243,40 @@ class _TreeDecoding:
         return grid[self._slots // self._columns, self._slots % self._columns]
 
 
-class _RowSink:
-    """Hands the keys and values of one packed row to the prompts in it."""
-
-    def __init__(self, session: _TreeDecoding, row: PackedRow) -> None:
-        self._session = session
-        self._nodes = [(member.index, torch.tensor(member.nodes)) for member in row.members]
-
-    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-        for prompt, nodes in self._nodes:
-            self._session.store_prompt(layer, prompt, nodes.to(key.device), key, value)
+def _mark_columns(count: int, ends: Sequence[int], device: torch.device) -> torch.Tensor:
+    """True in the columns before each sequence's end, sequences x 1 x 1 x count."""
+    columns = torch.arange(count, device=device)
+    return (columns[None, :] < torch.tensor(ends, device=device)[:, None])[:, None, None, :]
 
 
 class _CacheDecoding:
     """For models without tree attention: transformers' own cache, one batch for each prompt's samples."""
 
-    def __init__(self, model: LanguageModel, owners: Sequence[int]) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._owners = list(owners)
+        self._owners: list[int] = []
         self._lengths: dict[int, int] = {}
         self._caches: dict[int, DynamicCache] = {}
+        self._prompts = 0
 
-    def prefill(self, rows: Sequence[PackedRow], read: PrefillReader) -> None:
-        samples = Counter(self._owners)
-        for row in rows:
-            for member in row.members:
-                cache = DynamicCache(config=self._model.model.config)
-                tokens = [row.tokens[node] for node in member.nodes]
-                hidden = self._model.run_cached([tokens], 0, cache)
-                read(member.index, hidden[0])
-                cache.batch_repeat_interleave(samples[member.index])
-                self._caches[member.index] = cache
-                self._lengths[member.index] = len(tokens)
+    def add(
+        self, prompts: Sequence[Sequence[int]], owners: Sequence[int], see: PromptHiddenReader
+    ) -> list[torch.Tensor]:
+        samples = Counter(owners)
+        last_hidden = []
+        for index, prompt in enumerate(prompts):
+            cache = DynamicCache(config=self._model.model.config)
+            hidden = self._model.run_cached([prompt], 0, cache)[0]
+            reader = see(index)
+            if reader is not None:
+                reader(hidden)
+            last_hidden.append(hidden[-1])
+            cache.batch_repeat_interleave(samples[index])
+            self._caches[self._prompts + index] = cache
+            self._lengths[self._prompts + index] = len(prompt)
+        self._owners += [self._prompts + owner for owner in owners]
+        self._prompts += len(prompts)
+        return last_hidden
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         parts = []

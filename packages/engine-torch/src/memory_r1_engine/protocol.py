@@ -85,7 +85,7 @@ class ModelInput(Message):
 
 
 class Constraint(Message):
-    type: Literal["regex", "json_schema"]
+    type: types.ConstraintType
     value: str
 
     def to_value(self) -> types.Constraint:
@@ -162,8 +162,17 @@ class SamplingParams(Message):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Field(ge=-1)] = -1
     seed: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None = None
-    stop: list[TokenId] = []
+    #: Token ids and strings.
+    stop: str | list[TokenId | Annotated[str, Field(min_length=1)]] = []
     constraint: Constraint | None = None
+
+    def stop_tokens(self) -> tuple[int, ...]:
+        return tuple(stop for stop in self.stop if isinstance(stop, int))
+
+    def stop_strings(self) -> tuple[str, ...]:
+        if isinstance(self.stop, str):
+            return (self.stop,) if self.stop else ()
+        return tuple(stop for stop in self.stop if isinstance(stop, str))
 
 
 class Wave(Message):

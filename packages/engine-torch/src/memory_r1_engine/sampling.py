@@ -1,4 +1,4 @@
-"""Sampling: every distinct prompt is prefilled once, and all sequences of a batch decode together.
+"""Sampling: prompts are read block by block, and all sequences of a batch decode together.
 
 A prompt's keys and values are stored once however many samples it has. The samples' own keys and values lie in buffers
 that grow by doubling, and finished sequences leave the batch when copying the rest costs less than computing them.
@@ -6,17 +6,25 @@ that grow by doubling, and finished sequences leave the batch when copying the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 
-from memory_r1_engine.constraints import ConstraintCompiler, ConstraintState
+from memory_r1_engine.constraints import (
+    ConstraintCompiler,
+    ConstraintState,
+    MaskThread,
+    NextMasks,
+    forbid_tokens,
+)
 from memory_r1_engine.decoding import start_decoding
 from memory_r1_engine.language_model import LanguageModel
-from memory_r1_engine.packing import pack_sequences
-from memory_r1_engine.training import HEAD_BYTES, ROW_TARGET_TOKENS, check_tokens, normalise_logits
+from memory_r1_engine.prefix_cache import PromptReader
+from memory_r1_engine.training import HEAD_BYTES, check_tokens
 from memory_r1_engine.types import EngineError, SampledSequence, SampleJob, SampleResult
 
 CACHE_BYTES = 2 * 2**30
@@ -27,79 +35,151 @@ MAX_BATCH_SEQUENCES = 512
 
 _DROP_SHARE = 8
 _CDF_BLOCK = 256
+_MARGIN_TOKENS = 8
+"""Tokens decoded before a stop string's longest form, so that what a tokenizer drops at a text's start is not in it."""
+
+
+@dataclass(frozen=True)
+class SamplerTools:
+    """What sampling needs beside its jobs, made once for an engine."""
+
+    model: LanguageModel
+    compiler: ConstraintCompiler
+    masks: MaskThread
+    cache_bytes: int = CACHE_BYTES
 
 
 @dataclass
 class _Sequence:
-    """One sample while it grows. `prompt` indexes the batch's distinct prompts."""
+    """One sample while it grows."""
 
     job: int
     sample: int
     settings: SampleJob
-    prompt: int
     stop_tokens: frozenset[int]
+    ends_text: Callable[[Sequence[int]], bool] | None
     uniforms: torch.Tensor
     constraint: ConstraintState | None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     stop_reason: Literal["stop", "length"] | None = None
+    failure: EngineError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.stop_reason is not None or self.failure is not None
 
     def append(self, token: int, logprob: float) -> None:
         self.tokens.append(token)
         self.logprobs.append(logprob)
-        if token in self.stop_tokens:
+        if token in self.stop_tokens or (
+            self.ends_text is not None and self.ends_text(self.tokens)
+        ):
             self.stop_reason = "stop"
         elif len(self.tokens) == self.settings.max_tokens:
             self.stop_reason = "length"
-        elif self.constraint is not None:
-            self.constraint.consume(token)
 
 
 def run_sample_jobs(
-    language_model: LanguageModel,
-    compiler: ConstraintCompiler,
-    jobs: Sequence[SampleJob],
-    *,
-    share_prefixes: bool,
-    row_token_budget: int,
-    cache_bytes: int = CACHE_BYTES,
+    tools: SamplerTools, reader: PromptReader, jobs: Sequence[SampleJob]
 ) -> list[SampleResult]:
-    """The results of jobs that all use the active adapter, in the order of the jobs.
+    """The results of jobs that all use the active weights, in the order of the jobs.
 
-    A sequence depends on its job and its number only; what else is in the batch changes nothing but rounding.
+    A sequence depends on its job and its number only; what else is in the batch changes nothing but rounding. What is
+    computed depends on the jobs alone, so the same jobs give the same bits.
     """
     for index, job in enumerate(jobs):
-        _check_job(language_model, job, f"job {index}")
+        _check_job(tools.model, job, f"job {index}")
     sequences = [
-        _start_sequence(language_model, compiler, job_index, sample, job)
-        for job_index, job in enumerate(jobs)
-        for sample in range(job.num_samples)
+        sequence
+        for index, job in enumerate(jobs)
+        for sequence in _start_sequences(tools, index, job)
     ]
     prompt_logprobs: list[list[float | None] | None] = [None] * len(jobs)
-    with torch.no_grad():
-        for batch in _split_batches(language_model, sequences, cache_bytes):
-            _run_batch(
-                language_model,
-                batch,
-                prompt_logprobs,
-                share_prefixes=share_prefixes,
-                row_token_budget=row_token_budget,
-            )
-    results: list[SampleResult] = []
-    for index, scores in enumerate(prompt_logprobs):
-        own = [sequence for sequence in sequences if sequence.job == index]
-        results.append(
-            SampleResult(
-                [
-                    SampledSequence(
-                        sequence.tokens, sequence.logprobs, sequence.stop_reason or "length"
-                    )
-                    for sequence in own
-                ],
-                scores,
-            )
-        )
-    return results
+    for part in _split_batches(tools, sequences):
+        batch = _Batch(tools, reader)
+        batch.add(part, prompt_logprobs)
+        while not batch.is_done:
+            batch.step()
+    for sequence in sequences:
+        if sequence.failure is not None:
+            raise sequence.failure
+    return [
+        _collect([one for one in sequences if one.job == index], scores)
+        for index, scores in enumerate(prompt_logprobs)
+    ]
+
+
+class SampleRun:
+    """Jobs that decode together and come and go while the batch runs. All of them use the same weights.
+
+    `activate` makes a job's weights the active ones and gives their prompts' reader; it is called for the first job.
+    """
+
+    def __init__(self, tools: SamplerTools, activate: Callable[[str | None], PromptReader]) -> None:
+        self._tools = tools
+        self._activate = activate
+        self._batch: _Batch | None = None
+        self._snapshot: str | None = None
+        self._waiting: deque[_Sequence] = deque()
+        # Whether the last step left some waiting, for want of room.
+        self._is_full = False
+        self._growing: dict[int, list[_Sequence]] = {}
+        self._prompt_logprobs: list[list[float | None] | None] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._growing
+
+    def can_join(self, job: SampleJob) -> bool:
+        """Whether the job would decode beside those that are there; an empty run takes any."""
+        return self._batch is None or (job.snapshot == self._snapshot and not self._is_full)
+
+    def join(self, job: SampleJob) -> int:
+        """Take in a job that `can_join`; its number counts from 0. An EngineError leaves the run as it was."""
+        _check_job(self._tools.model, job, "job")
+        number = len(self._prompt_logprobs)
+        sequences = _start_sequences(self._tools, number, job)
+        if self._batch is None:
+            self._batch = _Batch(self._tools, self._activate(job.snapshot))
+            self._snapshot = job.snapshot
+        self._prompt_logprobs.append(None)
+        self._growing[number] = sequences
+        self._waiting.extend(sequences)
+        return number
+
+    def step(self) -> list[tuple[int, SampleResult | EngineError]]:
+        """One more token for every sequence that has room; returns the jobs that this ended, by their number."""
+        if self._batch is None:
+            raise AssertionError("a run steps after its first job has joined")
+        ready = self._batch.take(self._waiting)
+        self._is_full = bool(self._waiting)
+        if ready:
+            self._batch.add(ready, self._prompt_logprobs)
+        self._batch.step()
+        ended: list[tuple[int, SampleResult | EngineError]] = []
+        for number, sequences in list(self._growing.items()):
+            failures = [one.failure for one in sequences if one.failure is not None]
+            if failures or all(one.is_done for one in sequences):
+                scores = self._prompt_logprobs[number]
+                ended.append((number, failures[0] if failures else _collect(sequences, scores)))
+                del self._growing[number]
+                self._prompt_logprobs[number] = None
+                for one in sequences:
+                    # The others of a job that failed are not wanted any more.
+                    one.failure = one.failure or (failures[0] if failures else None)
+        self._waiting = deque(one for one in self._waiting if not one.is_done)
+        return ended
+
+
+def _collect(sequences: Sequence[_Sequence], scores: list[float | None] | None) -> SampleResult:
+    return SampleResult(
+        [
+            SampledSequence(one.tokens, one.logprobs, one.stop_reason or "length")
+            for one in sequences
+        ],
+        scores,
+    )
 
 
 def _check_job(language_model: LanguageModel, job: SampleJob, where: str) -> None:
@@ -124,150 +204,251 @@ def _check_job(language_model: LanguageModel, job: SampleJob, where: str) -> Non
         raise EngineError(400, f"{where}: top_p is {job.top_p}, expected above 0 and at most 1")
     if job.top_k != -1 and job.top_k < 1:
         raise EngineError(400, f"{where}: top_k is {job.top_k}, expected 1 or more, or -1 for off")
+    if "" in job.stop_strings:
+        raise EngineError(400, f"{where}: a stop string is empty, so it would end every reply")
 
 
-def _start_sequence(
-    language_model: LanguageModel,
-    compiler: ConstraintCompiler,
-    job_index: int,
-    sample: int,
-    job: SampleJob,
-) -> _Sequence:
+def _start_sequences(tools: SamplerTools, number: int, job: SampleJob) -> list[_Sequence]:
+    model = tools.model
+    stop_tokens = frozenset(job.stop) | frozenset(model.eos_token_ids)
+    ends_text = None
+    if job.stop_strings:
+        ends_text = _TextEnd(model.tokenizer, job.stop_strings)
+    return [
+        _Sequence(
+            job=number,
+            sample=sample,
+            settings=job,
+            stop_tokens=stop_tokens,
+            ends_text=ends_text,
+            uniforms=_draw_uniforms(job, sample),
+            constraint=None if job.constraint is None else tools.compiler.start(job.constraint),
+        )
+        for sample in range(job.num_samples)
+    ]
+
+
+def _draw_uniforms(job: SampleJob, sample: int) -> torch.Tensor:
+    """The numbers at which a sequence's distributions are inverted, one a token."""
     # One generator a sequence, seeded by the job's seed and the sample's number, makes sequences independent of the
     # batch. The multiplier (2^64 / golden ratio) keeps neighbouring seeds' samples apart.
     seed = (job.seed * 0x9E3779B97F4A7C15 + sample * 0xBF58476D1CE4E5B9 + 1) % 2**63
     generator = torch.Generator().manual_seed(seed)
-    uniforms = torch.rand(job.max_tokens, generator=generator, dtype=torch.float64)
-    return _Sequence(
-        job=job_index,
-        sample=sample,
-        settings=job,
-        prompt=-1,
-        stop_tokens=frozenset(job.stop) | frozenset(language_model.eos_token_ids),
-        uniforms=uniforms,
-        constraint=None if job.constraint is None else compiler.start(job.constraint),
-    )
+    return torch.rand(job.max_tokens, generator=generator, dtype=torch.float64)
 
 
-def _split_batches(
-    language_model: LanguageModel,
-    sequences: list[_Sequence],
-    cache_bytes: int,
-) -> list[list[_Sequence]]:
+class _TextEnd:
+    """Whether the newest token's text completes one of some strings."""
+
+    def __init__(self, tokenizer: object, strings: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._strings = tuple(strings)
+        # A token is a byte of text at least.
+        self._window = max(len(string.encode()) for string in strings) + _MARGIN_TOKENS
+
+    def __call__(self, tokens: Sequence[int]) -> bool:
+        text = self._tokenizer.decode(tokens[-self._window :], skip_special_tokens=True)  # type: ignore[attr-defined]  # untyped in transformers
+        return any(string in text for string in self._strings)
+
+
+class _Load:
+    """How much of a batch some sequences take."""
+
+    def __init__(self) -> None:
+        self.sequences = 0
+        self._prompts: set[tuple[int, ...]] = set()
+        self._longest_prompt = 0
+        self._longest_completion = 0
+
+    def add(self, sequence: _Sequence) -> None:
+        settings = sequence.settings
+        self.sequences += 1
+        self._prompts.add(settings.tokens)
+        self._longest_prompt = max(self._longest_prompt, len(settings.tokens))
+        self._longest_completion = max(self._longest_completion, settings.max_tokens)
+
+    def fits(self, tools: SamplerTools) -> bool:
+        """Whether one batch holds them; a single sequence always fits."""
+        tokens = len(self._prompts) * self._longest_prompt
+        tokens += self.sequences * self._longest_completion
+        size = tokens * tools.model.cache_bytes_per_token
+        return self.sequences == 1 or (
+            size <= tools.cache_bytes and self.sequences <= MAX_BATCH_SEQUENCES
+        )
+
+
+def _split_batches(tools: SamplerTools, sequences: Sequence[_Sequence]) -> list[list[_Sequence]]:
     """Sequences in the order of their prompts, cut where a batch's keys and values would exceed the budget."""
-    token_bytes = language_model.cache_bytes_per_token
     ordered = sorted(
         sequences, key=lambda sequence: (sequence.settings.tokens, sequence.job, sequence.sample)
     )
     batches: list[list[_Sequence]] = [[]]
-    prompts = 0
-    longest_prompt = 0
-    longest_completion = 0
+    load = _Load()
     for sequence in ordered:
-        batch = batches[-1]
-        is_new = not batch or batch[-1].settings.tokens != sequence.settings.tokens
-        next_prompts = prompts + is_new
-        next_prompt = max(longest_prompt, len(sequence.settings.tokens))
-        next_completion = max(longest_completion, sequence.settings.max_tokens)
-        size = next_prompts * next_prompt + (len(batch) + 1) * next_completion
-        is_full = size * token_bytes > cache_bytes or len(batch) == MAX_BATCH_SEQUENCES
-        if batch and is_full:
+        load.add(sequence)
+        if not load.fits(tools):
             batches.append([])
-            next_prompts, next_prompt = 1, len(sequence.settings.tokens)
-            next_completion = sequence.settings.max_tokens
-        prompts, longest_prompt, longest_completion = next_prompts, next_prompt, next_completion
+            load = _Load()
+            load.add(sequence)
         batches[-1].append(sequence)
     return batches
 
 
-def _run_batch(
-    language_model: LanguageModel,
-    sequences: list[_Sequence],
-    prompt_logprobs: list[list[float | None] | None],
-    *,
-    share_prefixes: bool,
-    row_token_budget: int,
-) -> None:
-    prompts: list[tuple[int, ...]] = []
-    for sequence in sequences:
-        if not prompts or prompts[-1] != sequence.settings.tokens:
-            prompts.append(sequence.settings.tokens)
-        sequence.prompt = len(prompts) - 1
-    wanted = {sequence.prompt for sequence in sequences if sequence.settings.prompt_logprobs}
-    owners = [sequence.prompt for sequence in sequences]
-    rows = pack_sequences(
-        prompts,
-        row_token_budget,
-        share=share_prefixes and language_model.supports_packing,
-        target_tokens=ROW_TARGET_TOKENS,
-    )
-    session = start_decoding(language_model, prompts, owners)
-    last_hidden: dict[int, torch.Tensor] = {}
-    scores: dict[int, list[float | None]] = {}
+class _Batch:
+    """Sequences that decode together, and what of them is to be dropped when enough have ended."""
 
-    def read(prompt: int, hidden: torch.Tensor) -> None:
-        last_hidden[prompt] = hidden[-1]
-        if prompt in wanted:
-            scores[prompt] = _score_prompt(language_model, prompts[prompt], hidden)
+    def __init__(self, tools: SamplerTools, reader: PromptReader) -> None:
+        self._tools = tools
+        self._session = start_decoding(tools.model, reader)
+        self._live: list[_Sequence] = []
+        # Final hidden states from which the next tokens come, and each sequence's row of them.
+        self._hidden: torch.Tensor | None = None
+        self._rows: list[int] = []
+        # What is begun of the masks for the next choice.
+        self._masks: list[tuple[list[_Sequence], Future[NextMasks]]] = []
 
-    session.prefill(rows, read)
-    for sequence in sequences:
-        if sequence.settings.prompt_logprobs:
-            prompt_logprobs[sequence.job] = scores[sequence.prompt]
+    @property
+    def is_done(self) -> bool:
+        return all(sequence.is_done for sequence in self._live)
 
-    stacked = torch.stack([last_hidden[prompt] for prompt in range(len(prompts))])
-    prompt_logits = language_model.compute_logits(stacked).to(language_model.logit_dtype)
-    logits = prompt_logits[torch.tensor(owners, device=prompt_logits.device)]
-    live = sequences
-    while True:
-        _choose_tokens(logits, live)
-        growing = [index for index, sequence in enumerate(live) if sequence.stop_reason is None]
-        if not growing:
+    def take(self, waiting: deque[_Sequence]) -> list[_Sequence]:
+        """Those at the head of `waiting` for which there is room beside the growing ones; removed from it."""
+        load = _Load()
+        for one in self._live:
+            if not one.is_done:
+                load.add(one)
+        taken: list[_Sequence] = []
+        while waiting:
+            load.add(waiting[0])
+            if not load.fits(self._tools):
+                break
+            taken.append(waiting.popleft())
+        return taken
+
+    def add(
+        self,
+        sequences: Sequence[_Sequence],
+        prompt_logprobs: list[list[float | None] | None],
+    ) -> None:
+        """Take in sequences; their prompts' log-probabilities, where wanted, are written to their job's place."""
+        model = self._tools.model
+        self._drop_ended()
+        order: dict[tuple[int, ...], int] = {}
+        ordered = sorted(
+            sequences,
+            key=lambda one: order.setdefault(one.settings.tokens, len(order)),
+        )
+        prompts = list(order)
+        owners = [order[one.settings.tokens] for one in ordered]
+        wanted = {order[one.settings.tokens] for one in ordered if one.settings.prompt_logprobs}
+        scorers = {index: _PromptScorer(model, prompts[index]) for index in wanted}
+        with torch.no_grad():
+            last_hidden = self._session.add(prompts, owners, scorers.get)
+        for one in ordered:
+            if one.settings.prompt_logprobs and prompt_logprobs[one.job] is None:
+                prompt_logprobs[one.job] = scorers[order[one.settings.tokens]].scores
+        before = [] if self._hidden is None else [self._hidden[row] for row in self._rows]
+        self._rows = [*range(len(before)), *(len(before) + owner for owner in owners)]
+        self._hidden = torch.stack([*before, *last_hidden])
+        self._live += ordered
+        self._begin_masks(ordered)
+
+    def step(self) -> None:
+        """Choose a token for every growing sequence, and compute what their next ones come from."""
+        if self._hidden is None or self.is_done:
             return
-        if (len(live) - len(growing)) * _DROP_SHARE >= len(live):
-            session.keep(growing)
-            live = [live[index] for index in growing]
-        hidden = session.step([sequence.tokens[-1] for sequence in live])
-        logits = language_model.compute_logits(hidden).to(language_model.logit_dtype)
+        model = self._tools.model
+        with torch.no_grad():
+            logits = model.compute_logits(self._hidden).to(model.logit_dtype)
+            if self._rows != list(range(len(logits))):
+                logits = logits[torch.tensor(self._rows, device=logits.device)]
+            self._choose(logits)
+            ended = sum(one.is_done for one in self._live)
+            if ended == len(self._live):
+                return
+            if ended * _DROP_SHARE >= len(self._live):
+                self._drop_ended()
+            self._begin_masks(self._live)
+            self._hidden = self._session.step([one.tokens[-1] for one in self._live])
+            self._rows = list(range(len(self._live)))
+
+    def _drop_ended(self) -> None:
+        """Between a choice and the step that follows it, or before others join."""
+        growing = [place for place, one in enumerate(self._live) if not one.is_done]
+        if len(growing) == len(self._live):
+            return
+        self._session.keep(growing)
+        self._live = [self._live[place] for place in growing]
+        self._rows = [self._rows[place] for place in growing]
+
+    def _begin_masks(self, sequences: Sequence[_Sequence]) -> None:
+        """Have the next masks of these computed while the model runs."""
+        masked: list[_Sequence] = []
+        states: list[tuple[ConstraintState, int | None]] = []
+        for one in sequences:
+            if one.constraint is not None and not one.is_done:
+                masked.append(one)
+                states.append((one.constraint, one.tokens[-1] if one.tokens else None))
+        if masked:
+            self._masks.append((masked, self._tools.masks.start(states)))
+
+    def _apply_masks(self, logits: torch.Tensor) -> None:
+        places = {id(one): place for place, one in enumerate(self._live)}
+        for masked, pending in self._masks:
+            masks = pending.result()
+            for index, failure in masks.failures.items():
+                masked[index].failure = failure
+            kept = [index for index, one in enumerate(masked) if id(one) in places]
+            rows = [places[id(masked[index])] for index in kept]
+            if rows:
+                whole = len(kept) == len(masked)
+                forbid_tokens(logits, rows, masks.forbidden if whole else masks.forbidden[kept])
+        self._masks = []
+
+    def _choose(self, logits: torch.Tensor) -> None:
+        """Extend every unfinished sequence by a token drawn from its row of `logits` (overwritten)."""
+        self._apply_masks(logits)
+        places = [place for place, one in enumerate(self._live) if not one.is_done]
+        chosen = [self._live[place] for place in places]
+        if not chosen:
+            return
+        if len(places) < len(self._live):
+            logits = logits[torch.tensor(places, device=logits.device)]
+        logprobs = torch.log_softmax(logits, dim=-1)
+        tokens = draw_tokens(
+            logprobs,
+            temperatures=[one.settings.temperature for one in chosen],
+            top_ks=[one.settings.top_k for one in chosen],
+            top_ps=[one.settings.top_p for one in chosen],
+            uniforms=[float(one.uniforms[len(one.tokens)]) for one in chosen],
+        )
+        values = logprobs.gather(1, tokens[:, None]).squeeze(1).tolist()
+        for one, token, value in zip(chosen, tokens.tolist(), values, strict=True):
+            one.append(token, value)
 
 
-def _score_prompt(
-    language_model: LanguageModel, prompt: Sequence[int], hidden: torch.Tensor
-) -> list[float | None]:
-    """The log-probability of every prompt token but the first, which nothing predicts."""
-    scores: list[float | None] = [None]
-    item_size = torch.finfo(language_model.logit_dtype).bits // 8
-    chunk = max(1, HEAD_BYTES // (language_model.vocabulary_size * item_size))
-    for start in range(0, len(prompt) - 1, chunk):
-        stop = min(start + chunk, len(prompt) - 1)
-        logits = language_model.compute_logits(hidden[start:stop])
-        logprobs = normalise_logits(logits.to(language_model.logit_dtype), [None] * (stop - start))
-        targets = torch.tensor(prompt[start + 1 : stop + 1], device=logprobs.device)
-        scores.extend(logprobs.gather(1, targets[:, None]).squeeze(1).tolist())
-    return scores
+class _PromptScorer:
+    """The log-probability of every prompt token but the first, which nothing predicts, from hidden states in order."""
 
+    def __init__(self, model: LanguageModel, prompt: Sequence[int]) -> None:
+        self._model = model
+        self._prompt = prompt
+        self.scores: list[float | None] = [None]
 
-def _choose_tokens(logits: torch.Tensor, sequences: Sequence[_Sequence]) -> None:
-    """Extend every unfinished sequence by a token drawn from its row of `logits` (overwritten)."""
-    live = [index for index, sequence in enumerate(sequences) if sequence.stop_reason is None]
-    chosen = [sequences[index] for index in live]
-    if len(live) < len(sequences):
-        logits = logits[torch.tensor(live, device=logits.device)]
-    masks = [
-        None if sequence.constraint is None else sequence.constraint.compute_mask()
-        for sequence in chosen
-    ]
-    logprobs = normalise_logits(logits, masks)
-    tokens = draw_tokens(
-        logprobs,
-        temperatures=[sequence.settings.temperature for sequence in chosen],
-        top_ks=[sequence.settings.top_k for sequence in chosen],
-        top_ps=[sequence.settings.top_p for sequence in chosen],
-        uniforms=[float(sequence.uniforms[len(sequence.tokens)]) for sequence in chosen],
-    )
-    values = logprobs.gather(1, tokens[:, None]).squeeze(1).tolist()
-    for sequence, token, value in zip(chosen, tokens.tolist(), values, strict=True):
-        sequence.append(token, value)
+    def __call__(self, hidden: torch.Tensor) -> None:
+        model = self._model
+        item_size = torch.finfo(model.logit_dtype).bits // 8
+        chunk = max(1, HEAD_BYTES // (model.vocabulary_size * item_size))
+        first = len(self.scores) - 1
+        # The last token predicts what is not in the prompt.
+        count = min(len(hidden), len(self._prompt) - 1 - first)
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            logits = model.compute_logits(hidden[start:stop])
+            logprobs = torch.log_softmax(logits.to(model.logit_dtype), dim=-1)
+            following = self._prompt[first + start + 1 : first + stop + 1]
+            targets = torch.tensor(following, device=logprobs.device)
+            self.scores.extend(logprobs.gather(1, targets[:, None]).squeeze(1).tolist())
 
 
 def draw_tokens(

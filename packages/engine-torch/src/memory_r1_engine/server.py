@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -166,9 +166,13 @@ def _capabilities(service: EngineService, settings: ServerSettings) -> dict[str,
         "base_model_sampling": True,
         "adam_fields": [field.name for field in fields(types.AdamParams)],
         "target_alignment": ["full", "suffix"],
-        "constraints": ["regex", "json_schema"],
+        "constraints": list(get_args(types.ConstraintType)),
         "shared_prefix_packing": service.engine.supports_packing,
         "waves": True,
+        "prefix_cache": {
+            "block_tokens": service.engine.prefix_block_tokens,
+            "max_bytes": service.engine.prefix_cache_bytes,
+        },
         "max_context_length": service.engine.max_context_length,
         "training": service.engine.training_settings,
         "dtype": settings.dtype,
@@ -187,6 +191,10 @@ def _protocol_routes(service: EngineService, settings: ServerSettings) -> APIRou
     @router.get("/get_server_capabilities")
     async def get_server_capabilities() -> dict[str, Any]:
         return _capabilities(service, settings)
+
+    @router.get("/metrics")
+    async def metrics() -> dict[str, Any]:
+        return {"prefix_cache": service.engine.count_prefix_cache()}
 
     @router.post("/create_session")
     async def create_session(_: protocol.CreateSessionRequest) -> dict[str, str]:

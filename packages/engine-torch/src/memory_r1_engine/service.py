@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,7 +20,7 @@ from memory_r1_engine import protocol, types
 from memory_r1_engine.checkpoints import CheckpointKind, CheckpointStore, checkpoint_path
 from memory_r1_engine.futures import FutureStore, IdempotencyTable
 from memory_r1_engine.types import EngineError
-from memory_r1_engine.worker import SampleTask, Worker
+from memory_r1_engine.worker import SampleRun, SampleTask, Worker
 
 #: Saved sampler weights kept in memory at a time; an older one is read again when it is next used.
 MAX_LOADED_SAMPLERS = 4
@@ -41,7 +42,12 @@ class Engine(Protocol):
     def supports_packing(self) -> bool: ...
     @property
     def training_settings(self) -> dict[str, Any]: ...
+    @property
+    def prefix_block_tokens(self) -> int: ...
+    @property
+    def prefix_cache_bytes(self) -> int: ...
 
+    def count_prefix_cache(self) -> dict[str, int]: ...
     def create_model(
         self, model_id: str, role: types.ModelRole, lora: types.LoraConfig
     ) -> None: ...
@@ -68,6 +74,7 @@ class Engine(Protocol):
     def load_snapshot(self, directory: Path) -> str: ...
     def drop_snapshot(self, snapshot_id: str) -> None: ...
     def sample(self, jobs: list[types.SampleJob]) -> list[types.SampleResult]: ...
+    def start_sampling(self) -> SampleRun: ...
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,9 @@ class EngineService:
         self.engine = engine
         self.base = base
         self.futures = FutureStore() if futures is None else futures
-        self.worker = Worker(self._sample, wave_timeout_seconds=wave_timeout_seconds)
+        self.worker = Worker(
+            self._sample, self._sampling, wave_timeout_seconds=wave_timeout_seconds
+        )
         self._checkpoints = CheckpointStore(checkpoints_directory)
         self._idempotency = IdempotencyTable()
         self._lock = threading.RLock()
@@ -377,7 +386,8 @@ class EngineService:
                 top_p=parameters.top_p,
                 top_k=parameters.top_k,
                 seed=fresh_seed() if parameters.seed is None else parameters.seed,
-                stop=tuple(parameters.stop),
+                stop=parameters.stop_tokens(),
+                stop_strings=parameters.stop_strings(),
                 constraint=None
                 if parameters.constraint is None
                 else parameters.constraint.to_value(),
@@ -445,10 +455,20 @@ class EngineService:
         try:
             return self.engine.sample(jobs)
         finally:
-            # Only now: one batch may use more of them than are kept.
-            while len(self._loaded) > MAX_LOADED_SAMPLERS:
-                _, snapshot = self._loaded.popitem(last=False)
-                self.engine.drop_snapshot(snapshot)
+            self._drop_surplus_samplers()
+
+    @contextmanager
+    def _sampling(self) -> Iterator[SampleRun]:
+        try:
+            yield self.engine.start_sampling()
+        finally:
+            self._drop_surplus_samplers()
+
+    def _drop_surplus_samplers(self) -> None:
+        # Only after a batch: it may use more of them than are kept.
+        while len(self._loaded) > MAX_LOADED_SAMPLERS:
+            _, snapshot = self._loaded.popitem(last=False)
+            self.engine.drop_snapshot(snapshot)
 
     # Samplers' lives
 

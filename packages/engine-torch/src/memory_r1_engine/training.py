@@ -13,6 +13,7 @@ from memory_r1_engine.adapters import AdapterWeights
 from memory_r1_engine.constraints import (
     ConstraintCompiler,
     find_forced_token,
+    forbid_tokens,
     mask_completion,
     unpack_masks,
 )
@@ -427,20 +428,11 @@ def _check_finite(losses: torch.Tensor, entries: Sequence[_Entry]) -> None:
 
 
 def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> torch.Tensor:
-    """Log-probabilities over the allowed tokens; `logits` may be overwritten.
-
-    Forbidden tokens get a huge negative number instead of minus infinity, so that p log p is 0 for them.
-    """
+    """Log-probabilities over the allowed tokens; `logits` may be overwritten."""
     constrained = [index for index, mask in enumerate(masks) if mask is not None]
     if constrained:
         allowed = unpack_masks([mask for mask in masks if mask is not None], logits.shape[-1])
-        forbidden = allowed.logical_not_().to(logits.device)
-        lowest = torch.finfo(logits.dtype).min / 4
-        if len(constrained) == len(masks):
-            logits.masked_fill_(forbidden, lowest)
-        else:
-            index = torch.tensor(constrained, device=logits.device)
-            logits[index] = logits[index].masked_fill_(forbidden, lowest)
+        forbid_tokens(logits, constrained, allowed.logical_not_())
     return torch.log_softmax(logits, dim=-1)
 
 

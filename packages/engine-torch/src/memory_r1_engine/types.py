@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+ConstraintType = Literal["regex", "json_schema", "tools"]
 ModelRole = Literal["policy", "critic"]
 LossFunction = Literal["cross_entropy", "importance_sampling", "ppo", "cispo", "gspo", "ppo_critic"]
 
@@ -47,9 +48,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A grammar over the whole completion: a regular expression (Rust syntax) or a JSON schema as text."""
+    """A grammar over the whole completion, as text: a regular expression (Rust syntax), a JSON schema, or signatures of
+    tools (`tools.ToolSignatures` as JSON)."""
 
-    type: Literal["regex", "json_schema"]
+    type: ConstraintType
     value: str
 
 
@@ -115,7 +117,10 @@ class AdamParams:
 
 @dataclass(frozen=True)
 class SampleJob:
-    """`num_samples` completions of one prompt. `snapshot` None samples the frozen base model."""
+    """`num_samples` completions of one prompt. `snapshot` None samples the frozen base model.
+
+    A sequence ends with a token of `stop`, or with the token whose text completes a string of `stop_strings`.
+    """
 
     tokens: tuple[int, ...]
     num_samples: int
@@ -125,6 +130,7 @@ class SampleJob:
     top_k: int = -1
     seed: int = 0
     stop: tuple[int, ...] = ()
+    stop_strings: tuple[str, ...] = ()
     constraint: Constraint | None = None
     prompt_logprobs: bool = False
     snapshot: str | None = None

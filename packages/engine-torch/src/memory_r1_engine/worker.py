@@ -3,7 +3,8 @@
 Calls run in the order of their arrival, one at a time: torch's threads are shared, and a fixed order is half of what
 makes a run repeatable. Two exceptions:
 
-* Sample requests that stand together at the head of the queue run as one batch.
+* Sample requests at the head of the queue run together as one batch, and others join it while it runs, as long as they
+  use the same weights, there is room, and nothing else stands in the queue before them.
 * A wave (`wave_id`, `wave_size`) stands in the queue from the moment its last member arrives, and runs as one batch
   of exactly its members, ordered by `order`. Until then its members wait beside the queue, so an unfinished wave holds
   nobody up: a training request that arrives in the meantime runs first. That is safe because a sampler's weights
@@ -17,8 +18,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from memory_r1_engine.futures import log_failure
 from memory_r1_engine.types import EngineError, SampleJob, SampleResult
@@ -41,6 +43,16 @@ class SampleTask:
     future: Future[SampleResult] = field(default_factory=Future)
 
 
+class SampleRun(Protocol):
+    """Jobs that decode together (`sampling.SampleRun`)."""
+
+    @property
+    def is_empty(self) -> bool: ...
+    def can_join(self, job: SampleJob) -> bool: ...
+    def join(self, job: SampleJob) -> int: ...
+    def step(self) -> list[tuple[int, SampleResult | EngineError]]: ...
+
+
 @dataclass
 class _Call:
     run: Callable[[], Any]
@@ -48,9 +60,8 @@ class _Call:
 
 
 @dataclass
-class _Batch:
+class _Wave:
     tasks: list[SampleTask]
-    is_wave: bool
 
 
 @dataclass
@@ -66,12 +77,14 @@ class Worker:
     def __init__(
         self,
         sample: Callable[[list[SampleJob]], Sequence[SampleResult]],
+        start_run: Callable[[], AbstractContextManager[SampleRun]],
         *,
         wave_timeout_seconds: float = 60.0,
     ) -> None:
         self._sample = sample
+        self._start_run = start_run
         self._wave_timeout_seconds = wave_timeout_seconds
-        self._queue: deque[_Call | SampleTask | _Batch] = deque()
+        self._queue: deque[_Call | SampleTask | _Wave] = deque()
         self._waves: dict[Hashable, _OpenWave] = {}
         self._condition = threading.Condition()
         self._stopped = False
@@ -88,7 +101,7 @@ class Worker:
             for item in self._queue:
                 waiting += (
                     [task.future for task in item.tasks]
-                    if isinstance(item, _Batch)
+                    if isinstance(item, _Wave)
                     else [item.future]
                 )
             for wave in self._waves.values():
@@ -131,7 +144,7 @@ class Worker:
             if len(wave.tasks) == wave.size:
                 del self._waves[task.wave_key]
                 wave.tasks.sort(key=lambda member: member.order)
-                self._queue.append(_Batch(wave.tasks, is_wave=True))
+                self._queue.append(_Wave(wave.tasks))
                 self._condition.notify()
         return task.future
 
@@ -161,69 +174,95 @@ class Worker:
             self._queue.append(item)
             self._condition.notify()
 
-    def _next(self) -> _Call | _Batch | None:
+    def _next(self) -> _Call | SampleTask | _Wave | None:
         with self._condition:
             while not self._queue and not self._stopped:
                 self._condition.wait()
-            if not self._queue:
-                return None
-            first = self._queue.popleft()
-            if not isinstance(first, SampleTask):
-                return first
-            tasks = [first]
-            while self._queue and isinstance(self._queue[0], SampleTask):
-                task = self._queue.popleft()
-                assert isinstance(task, SampleTask)
-                tasks.append(task)
-            return _Batch(tasks, is_wave=False)
+            return self._queue.popleft() if self._queue else None
+
+    def _next_sample(self, job_fits: Callable[[SampleTask], bool]) -> SampleTask | None:
+        """The sample at the head of the queue, taken out of it if it fits."""
+        with self._condition:
+            first = self._queue[0] if self._queue else None
+        # Outside the lock: to see whether it fits may take reading its weights. Only this thread and `stop` remove.
+        if not isinstance(first, SampleTask) or not job_fits(first):
+            return None
+        with self._condition:
+            return first if self._queue and self._queue.popleft() is first else None
 
     def _loop(self) -> None:
         while (item := self._next()) is not None:
             if isinstance(item, _Call):
                 _run(item)
+            elif isinstance(item, _Wave):
+                self._run_wave(item)
             else:
-                self._run_batch(item)
+                self._run_samples(item)
 
-    def _run_batch(self, batch: _Batch) -> None:
+    def _run_wave(self, wave: _Wave) -> None:
         # False: the caller went away while the task was waiting.
-        tasks = [task for task in batch.tasks if task.future.set_running_or_notify_cancel()]
-        ready: list[tuple[SampleTask, SampleJob]] = []
-        for task in tasks:
-            try:
-                ready.append((task, task.prepare()))
-            except Exception as error:
-                log_failure(error)
-                if batch.is_wave:
-                    # Without this member it would not be the batch that was asked for.
-                    for member in tasks:
-                        member.future.set_exception(error)
-                    return
-                task.future.set_exception(error)
-        if ready:
-            self._sample_all(ready, batch.is_wave)
-
-    def _sample_all(self, ready: list[tuple[SampleTask, SampleJob]], is_wave: bool) -> None:
+        tasks = [task for task in wave.tasks if task.future.set_running_or_notify_cancel()]
         try:
-            results = self._sample([job for _, job in ready])
-            if len(results) != len(ready):
+            # Without one of its members it would not be the batch that was asked for: one error fails them all.
+            results = self._sample([task.prepare() for task in tasks]) if tasks else []
+            if len(results) != len(tasks):
                 raise RuntimeError(
-                    f"{len(ready)} samples were asked for and {len(results)} came back"
+                    f"{len(tasks)} samples were asked for and {len(results)} came back"
                 )
-        except EngineError as error:
-            if is_wave or len(ready) == 1:
-                for task, _ in ready:
-                    task.future.set_exception(error)
-                return
-            # They met by chance in one batch: the one at fault must not fail the others.
-            for pair in ready:
-                self._sample_all([pair], is_wave=False)
         except Exception as error:
             log_failure(error)
-            for task, _ in ready:
+            for task in tasks:
                 task.future.set_exception(error)
         else:
-            for (task, _), result in zip(ready, results, strict=True):
+            for task, result in zip(tasks, results, strict=True):
                 task.future.set_result(result)
+
+    def _run_samples(self, first: SampleTask) -> None:
+        """Decode `first` and what joins it until nothing is left of them."""
+        running: dict[int, SampleTask] = {}
+        try:
+            with self._start_run() as run:
+                task: SampleTask | None = first
+                while task is not None or not run.is_empty:
+                    while task is not None:
+                        _join(run, task, running)
+                        task = self._next_sample(lambda waiting: _fits(run, waiting))
+                    if not run.is_empty:
+                        for number, outcome in run.step():
+                            _finish(running.pop(number), outcome)
+                    task = self._next_sample(lambda waiting: _fits(run, waiting))
+        except Exception as error:
+            log_failure(error)
+            for task in running.values():
+                task.future.set_exception(error)
+
+
+def _fits(run: SampleRun, task: SampleTask) -> bool:
+    try:
+        return run.can_join(task.prepare())
+    except Exception:
+        # It is taken, to fail where its own future is at hand.
+        return True
+
+
+def _join(run: SampleRun, task: SampleTask, running: dict[int, SampleTask]) -> None:
+    """Take a task into the run; what is wrong with it fails it alone."""
+    if not task.future.set_running_or_notify_cancel():
+        return
+    try:
+        number = run.join(task.prepare())
+    except Exception as error:
+        log_failure(error)
+        task.future.set_exception(error)
+    else:
+        running[number] = task
+
+
+def _finish(task: SampleTask, outcome: SampleResult | EngineError) -> None:
+    if isinstance(outcome, EngineError):
+        task.future.set_exception(outcome)
+    else:
+        task.future.set_result(outcome)
 
 
 def _run(call: _Call) -> None:
