@@ -111,7 +111,7 @@ const skyRlTrainFacts = {
     stopTokens: "explicit",
     seedLimit: skyRlSeedLimit,
     samplers: "newest-only",
-    metricNames: skyRlMetricNames,
+    metricNames: { ...skyRlMetricNames, "total_loss:sum": "loss:sum" },
     lossSettings: { cross_entropy: [], importance_sampling: [], ppo: clipSettings },
     requestsAreChecked: false,
   },
