@@ -127,7 +127,13 @@ describe("commands and flags", () => {
     {
       words: "engine check --engine http://h:1 --dialect skyrl-jax --only ppo --json",
       command: "engine check",
-      request: { engine: "http://h:1", dialect: "skyrl-jax", only: "ppo", json: true },
+      request: {
+        engine: "http://h:1",
+        dialect: "skyrl-jax",
+        only: "ppo",
+        json: true,
+        verbose: false,
+      },
     },
     { words: "datasets list", command: "datasets list", request: { json: false } },
     {
