@@ -25,7 +25,7 @@ import {
 import pLimit, { type LimitFunction } from "p-limit";
 import { z } from "zod";
 import { engineDialects, type EngineDialectName, type EngineFeature } from "./dialects.ts";
-import { createTranslation, type EngineFacts } from "./translate.ts";
+import { createTranslation, type EngineFacts, type SampleInput } from "./translate.ts";
 import { createTransport, type TransportOptions } from "./transport.ts";
 
 export interface EngineClientOptions extends TransportOptions {
@@ -35,11 +35,7 @@ export interface EngineClientOptions extends TransportOptions {
   readonly facts?: EngineFacts | undefined;
 }
 
-/** What the caller decides about a sample; the client adds session, `seq_id` and wave. */
-export type SampleInput = Pick<
-  SampleRequest,
-  "prompt" | "num_samples" | "sampling_params" | "prompt_logprobs"
->;
+export type { SampleInput } from "./translate.ts";
 
 /** One request of a wave. A failed one leaves the others as they are. */
 export type SampleResult =

@@ -43,9 +43,7 @@ async function start(
     "/unload_model": {},
     "/forward": {
       loss_fn_output_type: "scalar",
-      loss_fn_outputs: [
-        { logprobs: { data: [-8, -1.5] }, elementwise_loss: { data: [0, 1.5] } },
-      ],
+      loss_fn_outputs: [{ logprobs: { data: [-8, -1.5] }, elementwise_loss: { data: [0, 1.5] } }],
       metrics: {},
     },
     "/optim_step": { metrics: { "skyrl.ai/grad_norm": 4 } },
@@ -58,8 +56,7 @@ async function start(
     if (reaction !== undefined) return reaction;
     if (path === "/retrieve_future") {
       const call = String(body.request_id);
-      if (call !== "/save_weights_for_sampler")
-        return { status: 200, body: results[call] ?? {} };
+      if (call !== "/save_weights_for_sampler") return { status: 200, body: results[call] ?? {} };
       samplers += 1;
       return { status: 200, body: { path: null, sampling_session_id: `sampler-${samplers}` } };
     }

@@ -43,8 +43,6 @@ export interface DialectWire {
   readonly samplers: "as-made" | "newest-only";
   /** Metric names of the engine and those of the protocol. */
   readonly metricNames: Readonly<Record<string, string>>;
-  /** The keys of loss_fn_config that each loss takes; undefined: the engine checks them. */
-  readonly lossSettings: Readonly<Record<string, readonly string[]>> | undefined;
   /** Lengths, token ids, the context's length and missing tensors: the engine pads, clamps or takes zeros. */
   readonly requestsAreChecked: boolean;
 }
@@ -72,19 +70,20 @@ const protocolWire: DialectWire = {
   seedLimit: undefined,
   samplers: "as-made",
   metricNames: {},
-  lossSettings: undefined,
   requestsAreChecked: true,
 };
 
 const skyRlMetricNames = { "skyrl.ai/grad_norm": "grad_norm:last" };
-const clipSettings = ["clip_low_threshold", "clip_high_threshold"] as const;
+const clipSettings = ["clip_low_threshold", "clip_high_threshold"];
+const skyRlTrainLosses = { cross_entropy: [], importance_sampling: [], ppo: clipSettings };
 
 /** SkyRL draws `num_samples` seeds from one on, as 32-bit integers. */
 const skyRlSeedLimit = 2 ** 31 - 1024;
 
 /** What SkyRL lacks whatever runs below its API. */
 const skyRlLacks = {
-  "base-model-check": "create_model takes any base model's name and trains the one that it was started with",
+  "base-model-check":
+    "create_model takes any base model's name and trains the one that it was started with",
   constraints: "no grammars in the sampler, nor masks in the trainer",
   repeats: "0.3.0 has no numbers on training requests: one that is sent twice is carried out twice",
   "sampler-start": "load_weights takes training checkpoints only, always with the optimiser",
@@ -99,8 +98,10 @@ const skyRlTrainFacts = {
     ...skyRlLacks,
     "base-sampling": "a colocated server has no base-model sampling session",
     critic: "its critic is averaged per micro-batch, which no scale on the client's side undoes",
-    "kept-samplers": "the engine samples the newest weights of a model whatever checkpoint is named",
-    "prompt-log-probabilities": "only with a base-model sampling session, which a colocated server has not",
+    "kept-samplers":
+      "the engine samples the newest weights of a model whatever checkpoint is named",
+    "prompt-log-probabilities":
+      "only with a base-model sampling session, which a colocated server has not",
   },
   wire: {
     ...protocolWire,
@@ -112,16 +113,23 @@ const skyRlTrainFacts = {
     seedLimit: skyRlSeedLimit,
     samplers: "newest-only",
     metricNames: { ...skyRlMetricNames, "total_loss:sum": "loss:sum" },
-    lossSettings: { cross_entropy: [], importance_sampling: [], ppo: clipSettings },
     requestsAreChecked: false,
   },
 } as const satisfies Omit<EngineDialect, "capabilities">;
 
 const skyRlCapabilities = (
   backend: string,
-  more: Pick<ServerCapabilities, "loss_fns" | "adam_fields" | "base_model_sampling">,
+  losses: Record<string, string[]>,
+  more: Pick<ServerCapabilities, "adam_fields" | "base_model_sampling">,
 ) => ({
-  engine: { name: `skyrl-${backend}`, version: "0.3.0", dialect: `skyrl-${backend}`, protocol_version: 1 },
+  loss_fns: Object.keys(losses),
+  loss_fn_settings: losses,
+  engine: {
+    name: `skyrl-${backend}`,
+    version: "0.3.0",
+    dialect: `skyrl-${backend}`,
+    protocol_version: 1,
+  },
   // After the client's translation.
   reduction: "sum" as const,
   roles: ["policy" as const],
@@ -142,12 +150,16 @@ export const engineDialects = {
     wire: protocolWire,
   },
   "skyrl-jax": {
-    evidence: "run: SkyRL 0.3.0 with the JAX backend on a CPU (`repro engine check --engine skyrl`)",
-    capabilities: skyRlCapabilities("jax", {
-      loss_fns: ["cross_entropy", "importance_sampling", "ppo", "cispo"],
-      adam_fields: ["learning_rate", "beta1", "beta2", "eps", "weight_decay"],
-      base_model_sampling: true,
-    }),
+    evidence:
+      "run: SkyRL 0.3.0 with the JAX backend on a CPU (`repro engine check --engine skyrl`)",
+    capabilities: skyRlCapabilities(
+      "jax",
+      { ...skyRlTrainLosses, cispo: clipSettings },
+      {
+        adam_fields: ["learning_rate", "beta1", "beta2", "eps", "weight_decay"],
+        base_model_sampling: true,
+      },
+    ),
     lacks: {
       ...skyRlLacks,
       accumulation:
@@ -167,27 +179,19 @@ export const engineDialects = {
       seedLimit: skyRlSeedLimit,
       samplers: "newest-only",
       metricNames: skyRlMetricNames,
-      lossSettings: {
-        cross_entropy: [],
-        importance_sampling: [],
-        ppo: clipSettings,
-        cispo: clipSettings,
-      },
       requestsAreChecked: false,
     },
   },
   "skyrl-fsdp": {
     ...skyRlTrainFacts,
-    capabilities: skyRlCapabilities("fsdp", {
-      loss_fns: ["cross_entropy", "importance_sampling", "ppo"],
+    capabilities: skyRlCapabilities("fsdp", skyRlTrainLosses, {
       adam_fields: ["learning_rate"],
       base_model_sampling: false,
     }),
   },
   "skyrl-megatron": {
     ...skyRlTrainFacts,
-    capabilities: skyRlCapabilities("megatron", {
-      loss_fns: ["cross_entropy", "importance_sampling", "ppo"],
+    capabilities: skyRlCapabilities("megatron", skyRlTrainLosses, {
       adam_fields: ["learning_rate"],
       base_model_sampling: false,
     }),

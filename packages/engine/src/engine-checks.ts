@@ -194,7 +194,10 @@ export const engineChecks: readonly EngineCheck[] = [
       for (const loss of ["cross_entropy", "importance_sampling", "ppo"])
         ok(capabilities.loss_fns.includes(loss), `loss_fns lacks ${loss}`);
       equal(capabilities.reduction, "sum");
-      ok(capabilities.target_alignment.includes("full") && capabilities.target_alignment.includes("suffix"));
+      ok(
+        capabilities.target_alignment.includes("full") &&
+          capabilities.target_alignment.includes("suffix"),
+      );
     },
   ),
   check(
@@ -205,11 +208,16 @@ export const engineChecks: readonly EngineCheck[] = [
       const declared = {
         constraints: capabilities.constraints.length > 0,
         waves: capabilities.waves,
-        critic: capabilities.roles.includes("critic") && capabilities.loss_fns.includes("ppo_critic"),
+        critic:
+          capabilities.roles.includes("critic") && capabilities.loss_fns.includes("ppo_critic"),
         "base-sampling": capabilities.base_model_sampling,
       } as const;
       for (const [feature, isDeclared] of Object.entries(declared))
-        equal(isDeclared, !Object.keys(client.lacks).includes(feature), `${feature}: declared ${isDeclared}`);
+        equal(
+          isDeclared,
+          !Object.keys(client.lacks).includes(feature),
+          `${feature}: declared ${isDeclared}`,
+        );
     },
   ),
   check(
@@ -227,7 +235,11 @@ export const engineChecks: readonly EngineCheck[] = [
       const scores = whole.prompt_logprobs ?? [];
       equal(scores.length, prompt.length + completion.length);
       equal(scores[0], null);
-      near("log-probabilities", logProbs, scores.slice(-completion.length).map((value) => value ?? Number.NaN));
+      near(
+        "log-probabilities",
+        logProbs,
+        scores.slice(-completion.length).map((value) => value ?? Number.NaN),
+      );
     },
   ),
   check("forward", "reads full targets as it reads the suffix form", {}, async (context) => {
@@ -247,61 +259,112 @@ export const engineChecks: readonly EngineCheck[] = [
         },
       ]),
     );
-    near("log-probabilities", outputOf(full, "logprobs").slice(-completion.length), outputOf(suffix, "logprobs"));
+    near(
+      "log-probabilities",
+      outputOf(full, "logprobs").slice(-completion.length),
+      outputOf(suffix, "logprobs"),
+    );
     near("loss", [lossOf(full)], [lossOf(suffix)], 1e-3);
   }),
-  check("forward", "gives each completion of a group what it gives it alone", {}, async (context) => {
-    const modelId = await context.createModel();
-    const group = [completion, [90, 91], [100, 101, 102, 103, 104, 105], [80]];
-    const together = await context.client.forward(
-      modelId,
-      batch("cross_entropy", group.map((targets) => datum({}, targets))),
-    );
-    for (const [index, targets] of group.entries())
-      near(`completion ${index}`, outputOf(together, "logprobs", index), await logProbsOf(context, modelId, targets));
-  }),
-  check("cross_entropy", "is the weighted sum of negative log-probabilities", {}, async (context) => {
-    const weights = [1, 0, 2, 0.5];
-    const output = await context.client.forward(
-      await context.createModel(),
-      batch("cross_entropy", [datum({ weights }), datum({ weights: [0, 0, 0, 3] })]),
-    );
-    const logProbs = outputOf(output, "logprobs");
-    // The second datum is the first with another weight.
-    const expected = -sum(logProbs.map((value, at) => value * (weights[at] ?? 0))) - 3 * (logProbs[3] ?? 0);
-    near("loss", [lossOf(output)], [expected], 1e-3);
-  }),
-  check("cross_entropy", "falls when steps are taken, and forward takes none", {}, async (context) => {
-    const modelId = await context.createModel();
-    const data = batch("cross_entropy", [datum()]);
-    const losses: number[] = [];
-    for (let step = 0; step < 3; step++) {
+  check(
+    "forward",
+    "gives each completion of a group what it gives it alone",
+    {},
+    async (context) => {
+      const modelId = await context.createModel();
+      const group = [completion, [90, 91], [100, 101, 102, 103, 104, 105], [80]];
+      const together = await context.client.forward(
+        modelId,
+        batch(
+          "cross_entropy",
+          group.map((targets) => datum({}, targets)),
+        ),
+      );
+      for (const [index, targets] of group.entries())
+        near(
+          `completion ${index}`,
+          outputOf(together, "logprobs", index),
+          await logProbsOf(context, modelId, targets),
+        );
+    },
+  ),
+  check(
+    "cross_entropy",
+    "is the weighted sum of negative log-probabilities",
+    {},
+    async (context) => {
+      const weights = [1, 0, 2, 0.5];
+      const output = await context.client.forward(
+        await context.createModel(),
+        batch("cross_entropy", [datum({ weights }), datum({ weights: [0, 0, 0, 3] })]),
+      );
+      const logProbs = outputOf(output, "logprobs");
+      // The second datum is the first with another weight.
+      const expected =
+        -sum(logProbs.map((value, at) => value * (weights[at] ?? 0))) - 3 * (logProbs[3] ?? 0);
+      near("loss", [lossOf(output)], [expected], 1e-3);
+    },
+  ),
+  check(
+    "cross_entropy",
+    "falls when steps are taken, and forward takes none",
+    {},
+    async (context) => {
+      const modelId = await context.createModel();
+      const data = batch("cross_entropy", [datum()]);
+      const losses: number[] = [];
+      for (let step = 0; step < 3; step++) {
+        losses.push(lossOf(await context.client.forward(modelId, data)));
+        ok((await stepOf(context, modelId, data, 1e-3)).norm > 0, "the gradient is 0");
+      }
       losses.push(lossOf(await context.client.forward(modelId, data)));
-      ok((await stepOf(context, modelId, data, 1e-3)).norm > 0, "the gradient is 0");
-    }
-    losses.push(lossOf(await context.client.forward(modelId, data)));
-    deepEqual(losses, [...losses].sort((left, right) => right - left));
-    ok((losses.at(-1) ?? Infinity) < 0.8 * (losses[0] ?? 0), `losses ${losses.map(shown).join(" ")}`);
-  }),
-  check("cross_entropy", "sums over tokens and datums, and is linear in the weights", {}, async (context) => {
-    const norms: number[] = [];
-    // The same gradient three times: weight 2, two equal datums, and half of it twice the weight 4 beside a datum of 0.
-    for (const data of [
-      [datum({ weights: [2, 2, 2, 2] })],
-      [datum(), datum()],
-      [datum({ weights: [2, 2, 2, 2] }), datum({ weights: [0, 0, 0, 0] }, [90, 91, 92, 93])],
-    ])
-      norms.push((await stepOf(context, await context.createModel(), batch("cross_entropy", data), 1e-3)).norm);
-    const [first = Number.NaN] = norms;
-    near("gradient norms", norms, norms.map(() => first), 1e-3 * first);
-  }),
+      deepEqual(
+        losses,
+        [...losses].sort((left, right) => right - left),
+      );
+      ok(
+        (losses.at(-1) ?? Infinity) < 0.8 * (losses[0] ?? 0),
+        `losses ${losses.map(shown).join(" ")}`,
+      );
+    },
+  ),
+  check(
+    "cross_entropy",
+    "sums over tokens and datums, and is linear in the weights",
+    {},
+    async (context) => {
+      const norms: number[] = [];
+      // The same gradient three times: weight 2, two equal datums, and half of it twice the weight 4 beside a datum of 0.
+      for (const data of [
+        [datum({ weights: [2, 2, 2, 2] })],
+        [datum(), datum()],
+        [datum({ weights: [2, 2, 2, 2] }), datum({ weights: [0, 0, 0, 0] }, [90, 91, 92, 93])],
+      ])
+        norms.push(
+          (await stepOf(context, await context.createModel(), batch("cross_entropy", data), 1e-3))
+            .norm,
+        );
+      const [first = Number.NaN] = norms;
+      near(
+        "gradient norms",
+        norms,
+        norms.map(() => first),
+        1e-3 * first,
+      );
+    },
+  ),
   check(
     "cross_entropy",
     "adds up gradients until a step is taken",
     { needs: ["accumulation"] },
     async (context) => {
       const [once, twice] = [await context.createModel(), await context.createModel()];
-      const expected = await stepOf(context, once, batch("cross_entropy", [datum({ weights: [2, 2, 2, 2] })]), 1e-3);
+      const expected = await stepOf(
+        context,
+        once,
+        batch("cross_entropy", [datum({ weights: [2, 2, 2, 2] })]),
+        1e-3,
+      );
       await context.client.forwardBackward(twice, batch("cross_entropy", [datum()]));
       const found = await stepOf(context, twice, batch("cross_entropy", [datum()]), 1e-3);
       near("gradient norm", [found.norm], [expected.norm], 1e-3 * expected.norm);
@@ -352,22 +415,39 @@ export const engineChecks: readonly EngineCheck[] = [
         1e-3,
       );
       near("gradient norm", [first.norm], [second.norm], 1e-3 * second.norm);
-      near("log-probabilities after the step", await logProbsOf(context, sampled), await logProbsOf(context, weighted));
+      near(
+        "log-probabilities after the step",
+        await logProbsOf(context, sampled),
+        await logProbsOf(context, weighted),
+      );
     },
   ),
-  check("ppo", "clips the ratio on the side where it would gain", { losses: ["ppo"] }, async (context) => {
-    const modelId = await context.createModel();
-    const own = await logProbsOf(context, modelId);
-    // Ratios 1.5, 1.5, 0.5, 0.5 with advantages 1, -1, 1, -1 and the default clip 0.8 to 1.2:
-    // -(min(1.5, 1.2) + min(-1.5, -1.2) + min(0.5, 0.8) + min(-0.5, -0.8)) = -(1.2 - 1.5 + 0.5 - 0.8) = 0.6.
-    const shifts = [Math.log(1.5), Math.log(1.5), Math.log(0.5), Math.log(0.5)];
-    const logprobs = own.map((value, at) => value - (shifts[at] ?? 0));
-    const data = batch("ppo", [datum({ logprobs, advantages: [1, -1, 1, -1] })]);
-    near("loss", [lossOf(await context.client.forward(modelId, data))], [0.6], 1e-3);
-    // Clip 0.9 to 1.1: -(1.1 - 1.5 + 0.5 - 0.9) = 0.8.
-    const narrow = { ...data, loss_fn_config: { clip_low_threshold: 0.9, clip_high_threshold: 1.1 } };
-    near("loss of a narrow clip", [lossOf(await context.client.forward(modelId, narrow))], [0.8], 1e-3);
-  }),
+  check(
+    "ppo",
+    "clips the ratio on the side where it would gain",
+    { losses: ["ppo"] },
+    async (context) => {
+      const modelId = await context.createModel();
+      const own = await logProbsOf(context, modelId);
+      // Ratios 1.5, 1.5, 0.5, 0.5 with advantages 1, -1, 1, -1 and the default clip 0.8 to 1.2:
+      // -(min(1.5, 1.2) + min(-1.5, -1.2) + min(0.5, 0.8) + min(-0.5, -0.8)) = -(1.2 - 1.5 + 0.5 - 0.8) = 0.6.
+      const shifts = [Math.log(1.5), Math.log(1.5), Math.log(0.5), Math.log(0.5)];
+      const logprobs = own.map((value, at) => value - (shifts[at] ?? 0));
+      const data = batch("ppo", [datum({ logprobs, advantages: [1, -1, 1, -1] })]);
+      near("loss", [lossOf(await context.client.forward(modelId, data))], [0.6], 1e-3);
+      // Clip 0.9 to 1.1: -(1.1 - 1.5 + 0.5 - 0.9) = 0.8.
+      const narrow = {
+        ...data,
+        loss_fn_config: { clip_low_threshold: 0.9, clip_high_threshold: 1.1 },
+      };
+      near(
+        "loss of a narrow clip",
+        [lossOf(await context.client.forward(modelId, narrow))],
+        [0.8],
+        1e-3,
+      );
+    },
+  ),
   check("ppo", "has no gradient where the clip binds", { losses: ["ppo"] }, async (context) => {
     const modelId = await context.createModel();
     const own = await logProbsOf(context, modelId);
@@ -375,6 +455,49 @@ export const engineChecks: readonly EngineCheck[] = [
     const logprobs = own.map((value) => value - Math.log(2));
     const data = batch("ppo", [datum({ logprobs, advantages: [1, 1, 1, 1] })]);
     near("gradient norm", [(await stepOf(context, modelId, data, 1e-3)).norm], [0], 1e-6);
+  }),
+  check(
+    "cispo",
+    "weighs log-probabilities by the clipped ratio, which has no gradient of its own",
+    { losses: ["cispo"] },
+    async (context) => {
+      const [clipped, weighted] = [await context.createModel(), await context.createModel()];
+      const own = await logProbsOf(context, clipped);
+      // Ratios 1.5, 0.5, 1, 1.5 clipped to 0.8 to 1.2, with advantages 1, 1, -2, -1: weights 1.2, 0.8, -2, -1.2.
+      const shifts = [Math.log(1.5), Math.log(0.5), 0, Math.log(1.5)];
+      const logprobs = own.map((value, at) => value - (shifts[at] ?? 0));
+      const weights = [1.2, 0.8, -2, -1.2];
+      const config = { clip_low_threshold: 0.8, clip_high_threshold: 1.2 };
+      const data = {
+        ...batch("cispo", [datum({ logprobs, advantages: [1, 1, -2, -1] })]),
+        loss_fn_config: config,
+      };
+      const found = await stepOf(context, clipped, data, 1e-3);
+      near("loss", [found.loss], [-sum(own.map((value, at) => value * (weights[at] ?? 0)))], 1e-3);
+      const expected = await stepOf(
+        context,
+        weighted,
+        batch("cross_entropy", [datum({ weights })]),
+        1e-3,
+      );
+      near("gradient norm", [found.norm], [expected.norm], 1e-3 * expected.norm);
+    },
+  ),
+  check("gspo", "has one ratio for the sequence", { losses: ["gspo"] }, async (context) => {
+    const modelId = await context.createModel();
+    const own = await logProbsOf(context, modelId);
+    // Ratios 2, 2, 1, 1 of the tokens are the ratio 2^(1/2) of the sequence: -4 · 1.41421 = -5.65685 unclipped, and
+    // -4 · 1.2 = -4.8 with the clip at 1.2.
+    const logprobs = own.map((value, at) => value - (at < 2 ? Math.log(2) : 0));
+    const data = batch("gspo", [datum({ logprobs, advantages: [1, 1, 1, 1] })]);
+    for (const [high, loss] of [
+      [2, -5.65685],
+      [1.2, -4.8],
+    ] as const) {
+      const config = { clip_low_threshold: 0.5, clip_high_threshold: high };
+      const output = await context.client.forward(modelId, { ...data, loss_fn_config: config });
+      near(`loss with the clip at ${high}`, [lossOf(output)], [loss], 1e-3);
+    }
   }),
   check(
     "ppo_critic",
@@ -391,7 +514,10 @@ export const engineChecks: readonly EngineCheck[] = [
       equal(values.length, completion.length);
       const returns = values.map((value) => value + 1);
       // v = v_old and R = v + 1: 0.5 · 1² for each of four tokens = 2.
-      const output = await client.forwardBackward(modelId, batch("ppo_critic", [datum({ values, returns })]));
+      const output = await client.forwardBackward(
+        modelId,
+        batch("ppo_critic", [datum({ values, returns })]),
+      );
       near("loss", [lossOf(output)], [2], 1e-3);
       // v_old = v - 1, value_clip 0.2, R = v - 0.9: clip(v) = v - 0.8 (error 0.1), v itself errs by 0.9: the larger
       // one counts, 0.5 · 0.81 · 4 = 1.62.
@@ -458,7 +584,11 @@ export const engineChecks: readonly EngineCheck[] = [
       near("log-probabilities", fromName.logprobs, fromModel.logprobs);
       const second = await context.createModel("policy", 2);
       await client.loadWeights(second, path, { optimizer: false });
-      near("log-probabilities of a start from them", await logProbsOf(context, second), await logProbsOf(context, modelId));
+      near(
+        "log-probabilities of a start from them",
+        await logProbsOf(context, second),
+        await logProbsOf(context, modelId),
+      );
     },
   ),
   check(
@@ -471,82 +601,138 @@ export const engineChecks: readonly EngineCheck[] = [
       const first = await client.sample(base, { ...sampleInput(), num_samples: 3 });
       const again = await client.sample(base, { ...sampleInput(), num_samples: 3 });
       equal(first.sequences.length, 3);
-      deepEqual(again.sequences.map(({ tokens }) => tokens), first.sequences.map(({ tokens }) => tokens));
+      deepEqual(
+        again.sequences.map(({ tokens }) => tokens),
+        first.sequences.map(({ tokens }) => tokens),
+      );
       const seeds = new Set<string>();
       for (const seed of [1, 2, 3, 4])
         seeds.add(String(firstSequence(await client.sample(base, sampleInput({ seed }))).tokens));
       ok(seeds.size > 1, "four seeds gave the same tokens");
     },
   ),
-  check("sampling", "takes every seed that the loop may draw", { needs: ["base-sampling"] }, async (context) => {
-    const output = await context.client.sample(await context.baseSampler(), {
-      ...sampleInput({ seed: 2 ** 31 - 1 }),
-      num_samples: 2,
-    });
-    equal(output.sequences.length, 2);
-  }),
-  check("sampling", "at temperature 0 takes the likeliest token", { needs: ["base-sampling"] }, async (context) => {
-    const base = await context.baseSampler();
-    const greedy = firstSequence(
-      await context.client.sample(base, sampleInput({ temperature: 0, seed: 1, max_tokens: 1 })),
-    );
-    const others = await context.client.sample(base, { ...sampleInput({ max_tokens: 1, seed: 9 }), num_samples: 16 });
-    for (const { logprobs } of others.sequences)
-      ok((greedy.logprobs[0] ?? -Infinity) >= (logprobs[0] ?? 0) - tolerance, "a sampled token is likelier");
-  }),
-  check("sampling", "gives the trainer's log-probabilities, before and after training", {}, async (context) => {
-    const { client } = context;
-    const modelId = await context.createModel();
-    for (const round of ["before", "after"]) {
-      const sampler = await client.saveWeightsForSampler(modelId);
-      const output = await client.sample(sampler, { ...sampleInput(), num_samples: 2 });
-      const trained = await client.forward(
-        modelId,
-        batch("cross_entropy", output.sequences.map(({ tokens }) => datum({}, tokens))),
+  check(
+    "sampling",
+    "takes every seed that the loop may draw",
+    { needs: ["base-sampling"] },
+    async (context) => {
+      const output = await context.client.sample(await context.baseSampler(), {
+        ...sampleInput({ seed: 2 ** 31 - 1 }),
+        num_samples: 2,
+      });
+      equal(output.sequences.length, 2);
+    },
+  ),
+  check(
+    "sampling",
+    "at temperature 0 takes the likeliest token",
+    { needs: ["base-sampling"] },
+    async (context) => {
+      const base = await context.baseSampler();
+      const greedy = firstSequence(
+        await context.client.sample(base, sampleInput({ temperature: 0, seed: 1, max_tokens: 1 })),
       );
-      for (const [index, { logprobs }] of output.sequences.entries())
-        near(`log-probabilities ${round} training`, outputOf(trained, "logprobs", index), logprobs);
-      await stepOf(context, modelId, batch("cross_entropy", [datum()]), 5e-3);
-    }
-  }),
-  check("sampling", "of the base model is untouched by training", { needs: ["base-sampling"] }, async (context) => {
-    const base = await context.baseSampler();
-    const before = firstSequence(await context.client.sample(base, sampleInput()));
-    await stepOf(context, await context.createModel(), batch("cross_entropy", [datum()]), 1e-1);
-    const after = firstSequence(await context.client.sample(base, sampleInput()));
-    deepEqual(after.tokens, before.tokens);
-    near("log-probabilities", after.logprobs, before.logprobs);
-  }),
-  check("sampling", "answers many requests in their order", { needs: ["base-sampling"] }, async (context) => {
-    const base = await context.baseSampler();
-    const inputs = [5, 6, 7, 8].map((seed) => sampleInput({ seed }));
-    const results = await context.client.sampleWave(base, inputs);
-    for (const [index, input] of inputs.entries()) {
-      const result = results[index];
-      ok(result?.status === "completed", `request ${index} failed`);
+      const others = await context.client.sample(base, {
+        ...sampleInput({ max_tokens: 1, seed: 9 }),
+        num_samples: 16,
+      });
+      for (const { logprobs } of others.sequences)
+        ok(
+          (greedy.logprobs[0] ?? -Infinity) >= (logprobs[0] ?? 0) - tolerance,
+          "a sampled token is likelier",
+        );
+    },
+  ),
+  check(
+    "sampling",
+    "gives the trainer's log-probabilities, before and after training",
+    {},
+    async (context) => {
+      const { client } = context;
+      const modelId = await context.createModel();
+      for (const round of ["before", "after"]) {
+        const sampler = await client.saveWeightsForSampler(modelId);
+        const output = await client.sample(sampler, { ...sampleInput(), num_samples: 2 });
+        const trained = await client.forward(
+          modelId,
+          batch(
+            "cross_entropy",
+            output.sequences.map(({ tokens }) => datum({}, tokens)),
+          ),
+        );
+        for (const [index, { logprobs }] of output.sequences.entries())
+          near(
+            `log-probabilities ${round} training`,
+            outputOf(trained, "logprobs", index),
+            logprobs,
+          );
+        await stepOf(context, modelId, batch("cross_entropy", [datum()]), 5e-3);
+      }
+    },
+  ),
+  check(
+    "sampling",
+    "of the base model is untouched by training",
+    { needs: ["base-sampling"] },
+    async (context) => {
+      const base = await context.baseSampler();
+      const before = firstSequence(await context.client.sample(base, sampleInput()));
+      await stepOf(context, await context.createModel(), batch("cross_entropy", [datum()]), 1e-1);
+      const after = firstSequence(await context.client.sample(base, sampleInput()));
+      deepEqual(after.tokens, before.tokens);
+      near("log-probabilities", after.logprobs, before.logprobs);
+    },
+  ),
+  check(
+    "sampling",
+    "answers many requests in their order",
+    { needs: ["base-sampling"] },
+    async (context) => {
+      const base = await context.baseSampler();
+      const inputs = [5, 6, 7, 8].map((seed) => sampleInput({ seed }));
+      const results = await context.client.sampleWave(base, inputs);
+      for (const [index, input] of inputs.entries()) {
+        const result = results[index];
+        ok(result?.status === "completed", `request ${index} failed`);
+        deepEqual(
+          firstSequence(await context.client.sample(base, input)).tokens,
+          firstSequence(result.output).tokens,
+        );
+      }
+    },
+  ),
+  check(
+    "sampling",
+    "runs a wave as one batch",
+    { needs: ["base-sampling", "waves"] },
+    async (context) => {
+      const base = await context.baseSampler();
+      const inputs = [5, 6, 7, 8].map((seed) => sampleInput({ seed }));
+      // The same rounding, too.
       deepEqual(
-        firstSequence(await context.client.sample(base, input)).tokens,
-        firstSequence(result.output).tokens,
+        await context.client.sampleWave(base, inputs),
+        await context.client.sampleWave(base, inputs),
       );
-    }
-  }),
-  check("sampling", "runs a wave as one batch", { needs: ["base-sampling", "waves"] }, async (context) => {
-    const base = await context.baseSampler();
-    const inputs = [5, 6, 7, 8].map((seed) => sampleInput({ seed }));
-    // The same rounding, too.
-    deepEqual(await context.client.sampleWave(base, inputs), await context.client.sampleWave(base, inputs));
-  }),
-  check("sampling", "stops at a stop token and says so", { needs: ["base-sampling"] }, async (context) => {
-    const base = await context.baseSampler();
-    const free = firstSequence(await context.client.sample(base, sampleInput({ temperature: 0 })));
-    equal(free.stop_reason, "length");
-    const [stopToken] = free.tokens;
-    ok(stopToken !== undefined, "the sample is empty");
-    const stopped = firstSequence(
-      await context.client.sample(base, sampleInput({ temperature: 0, stop: [stopToken] })),
-    );
-    deepEqual([stopped.stop_reason, stopped.tokens], ["stop", [stopToken]]);
-  }),
+    },
+  ),
+  check(
+    "sampling",
+    "stops at a stop token and says so",
+    { needs: ["base-sampling"] },
+    async (context) => {
+      const base = await context.baseSampler();
+      const free = firstSequence(
+        await context.client.sample(base, sampleInput({ temperature: 0 })),
+      );
+      equal(free.stop_reason, "length");
+      const [stopToken] = free.tokens;
+      ok(stopToken !== undefined, "the sample is empty");
+      const stopped = firstSequence(
+        await context.client.sample(base, sampleInput({ temperature: 0, stop: [stopToken] })),
+      );
+      deepEqual([stopped.stop_reason, stopped.tokens], ["stop", [stopToken]]);
+    },
+  ),
   check(
     "constraints",
     "are obeyed by every sample, as regular expression and as JSON schema",
@@ -591,7 +777,10 @@ export const engineChecks: readonly EngineCheck[] = [
       });
       const trained = await context.client.forward(
         modelId,
-        batch("cross_entropy", output.sequences.map(({ tokens }) => datum({}, tokens, regex))),
+        batch(
+          "cross_entropy",
+          output.sequences.map(({ tokens }) => datum({}, tokens, regex)),
+        ),
       );
       for (const [index, { logprobs }] of output.sequences.entries())
         near("log-probabilities", outputOf(trained, "logprobs", index), logprobs);
@@ -648,7 +837,9 @@ export const engineChecks: readonly EngineCheck[] = [
         ...request,
         forward_backward_input: batch("cross_entropy", [datum(), datum()]),
       };
-      await rejects(transport.post("/forward_backward", other, futureSchema, once), { status: 409 });
+      await rejects(transport.post("/forward_backward", other, futureSchema, once), {
+        status: 409,
+      });
       // The gradient was added once: one step with it equals one step of a model that was asked once.
       const step = { model_id: model.model_id, adam_params: adam(1e-3), seq_id: 2 };
       const future = await transport.post("/optim_step", step, futureSchema, once);
@@ -703,18 +894,26 @@ export const engineChecks: readonly EngineCheck[] = [
       );
     }
     const sampler = await client.saveWeightsForSampler(modelId);
-    await rejects(client.sample(sampler, sampleInput({ max_tokens: 10_000_000 })), isModelCallError);
+    await rejects(
+      client.sample(sampler, sampleInput({ max_tokens: 10_000_000 })),
+      isModelCallError,
+    );
     equal((await logProbsOf(context, modelId)).length, completion.length);
   }),
-  check("errors", "include a model that was unloaded", {}, async ({ client, baseModel, sessionId }) => {
-    const lora = { rank: 4, seed: 1 };
-    const modelId = await client.createModel({ sessionId, baseModel, role: "policy", lora });
-    await client.unloadModel(modelId);
-    await rejects(
-      client.forward(modelId, batch("cross_entropy", [datum()])),
-      (error) => error instanceof ConfigError,
-    );
-  }),
+  check(
+    "errors",
+    "include a model that was unloaded",
+    {},
+    async ({ client, baseModel, sessionId }) => {
+      const lora = { rank: 4, seed: 1 };
+      const modelId = await client.createModel({ sessionId, baseModel, role: "policy", lora });
+      await client.unloadModel(modelId);
+      await rejects(
+        client.forward(modelId, batch("cross_entropy", [datum()])),
+        (error) => error instanceof ConfigError,
+      );
+    },
+  ),
 ];
 
 export type EngineCheckResult =

@@ -9,7 +9,7 @@ import { ConfigError, EngineLostError, silentLogger } from "@memory-r1/spec";
 import { $ } from "zx";
 import { createEngineClient, type EngineClient } from "./client.ts";
 import { installEnvironment } from "./environment.ts";
-import { logTail } from "./launch.ts";
+import { logTail, toArguments } from "./launch.ts";
 import { defaultCacheDirectory, skyRlRequirements } from "./locations.ts";
 import { readModelFacts } from "./model-facts.ts";
 import type { PrepareOptions } from "./prepare.ts";
@@ -76,19 +76,26 @@ export async function launchSkyRl(options: SkyRlOptions): Promise<RunningSkyRl> 
   const child = spawn(
     join(binaries, "uv"),
     [
-      ...["run", "--active", "--no-project", "-m", "skyrl.tinker.api"],
-      ...["--base-model", modelDirectory, "--backend", "jax"],
-      ...["--host", "127.0.0.1", "--port", String(port)],
-      ...["--database-url", `sqlite:///${join(directory, "tinker.db")}`],
-      ...["--checkpoints-base", join(directory, "checkpoints")],
-      ...["--session-timeout-sec", "-1"],
-      "--backend-config",
-      JSON.stringify({
-        max_lora_adapters: maxLoraAdapters,
-        max_lora_rank: options.maxLoraRank ?? 8,
-        // One shape of batch each: every further one is compiled anew, which takes longer than the work.
-        train_micro_batch_size: 1,
-        sample_max_num_sequences: 4,
+      "run",
+      "--active",
+      "--no-project",
+      "-m",
+      "skyrl.tinker.api",
+      ...toArguments({
+        "base-model": modelDirectory,
+        backend: "jax",
+        host: "127.0.0.1",
+        port,
+        "database-url": `sqlite:///${join(directory, "tinker.db")}`,
+        "checkpoints-base": join(directory, "checkpoints"),
+        "session-timeout-sec": -1,
+        "backend-config": JSON.stringify({
+          max_lora_adapters: maxLoraAdapters,
+          max_lora_rank: options.maxLoraRank ?? 8,
+          // One shape of batch each: every further one is compiled anew, which takes longer than the work.
+          train_micro_batch_size: 1,
+          sample_max_num_sequences: 4,
+        }),
       }),
     ],
     {

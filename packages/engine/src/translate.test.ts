@@ -1,4 +1,9 @@
-import { ConfigError, ModelCallError, type Datum, type ForwardBackwardInput } from "@memory-r1/spec";
+import {
+  ConfigError,
+  ModelCallError,
+  type Datum,
+  type ForwardBackwardInput,
+} from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { engineDialectNames, engineDialects, engineFeatures } from "./dialects.ts";
 import { createTranslation, type EngineFacts, type Translation } from "./translate.ts";
@@ -64,7 +69,11 @@ describe("the dialect table", () => {
     const input: ForwardBackwardInput = { data: [datum({})], loss_fn: "cross_entropy" };
     expect(own.pass(input).input).toBe(input);
     expect(own.capabilities).toBe("declared");
-    expect(own.model("critic", { rank: 4, seed: 1, alpha: 8 })).toEqual({ rank: 4, seed: 1, alpha: 8 });
+    expect(own.model("critic", { rank: 4, seed: 1, alpha: 8 })).toEqual({
+      rank: 4,
+      seed: 1,
+      alpha: 8,
+    });
   });
 });
 
@@ -95,10 +104,16 @@ describe("losses of the JAX backend", () => {
       loss_fn_config: { clip_low_threshold: 0.9 },
       data: [datum({ logprobs: [-1, -2], advantages: [1, 3], weights: [0, 0.5] })],
     };
-    expect(numbersOf(jax, input)).toMatchObject({ weights: [0, 0, 0, 1], advantages: [0, 0, 0, 1.5] });
+    expect(numbersOf(jax, input)).toMatchObject({
+      weights: [0, 0, 0, 1],
+      advantages: [0, 0, 0, 1.5],
+    });
     expect(jax.pass(input).input.loss_fn_config).toEqual({ clip_low_threshold: 0.9 });
     expect(() =>
-      jax.pass({ ...input, data: [datum({ logprobs: [0, 0], advantages: [1, 1], weights: [1, -1] })] }),
+      jax.pass({
+        ...input,
+        data: [datum({ logprobs: [0, 0], advantages: [1, 1], weights: [1, -1] })],
+      }),
     ).toThrow(/negative weights/);
   });
 
@@ -112,12 +127,18 @@ describe("losses of the JAX backend", () => {
       loss_fn: "cispo",
       loss_fn_config: { clip_low_threshold: 1, clip_high_threshold: 1 },
     });
-    expect(numbersOf(jax, input)).toMatchObject({ advantages: [0, 0, 8, -4], logprobs: [0, 0, 0, 0] });
+    expect(numbersOf(jax, input)).toMatchObject({
+      advantages: [0, 0, 8, -4],
+      logprobs: [0, 0, 0, 0],
+    });
     expect(jaxGradientScale(jax, input)).toBeCloseTo(1, 12);
   });
 
   it("come back unscaled, at the positions that were asked", () => {
-    const input: ForwardBackwardInput = { loss_fn: "cross_entropy", data: [datum({ weights: [2, 1] })] };
+    const input: ForwardBackwardInput = {
+      loss_fn: "cross_entropy",
+      data: [datum({ weights: [2, 1] })],
+    };
     // Scale 2 · 1: losses of 2 · (0.5 · 2) and 2 · 1.5 on the wire.
     const output = jax.pass(input).read({
       loss_fn_output_type: "scalar",
@@ -155,27 +176,43 @@ describe("what an engine would do silently wrong", () => {
     ["an unknown token", datum({}, [100, 9]), "vocabulary"],
     ["another length", datum({ weights: [1] }), "1 weights for 2 targets"],
   ])("is refused before it is sent: %s", (_, one, message) => {
-    const short = createTranslation("skyrl-jax", engineDialects["skyrl-jax"], { ...facts, maxContextLength: 7 });
+    const short = createTranslation("skyrl-jax", engineDialects["skyrl-jax"], {
+      ...facts,
+      maxContextLength: 7,
+    });
     expect(() => short.pass({ data: [one], loss_fn: "cross_entropy" })).toThrow(message);
     expect(() => short.pass({ data: [one], loss_fn: "cross_entropy" })).toThrow(ModelCallError);
   });
 
   it("is refused for missing tensors, unknown losses and settings, and constraints", () => {
-    expect(() => jax.pass({ data: [datum({})], loss_fn: "ppo" })).toThrow("no logprobs, which ppo needs");
-    expect(() => jax.pass({ data: [datum({})], loss_fn: "ppo_critic" })).toThrow(ConfigError);
-    expect(() =>
-      jax.pass({ data: [datum({})], loss_fn: "cross_entropy", loss_fn_config: { kl_coefficient: 1 } }),
-    ).toThrow(/no setting "kl_coefficient"/);
-    const constraint = { type: "regex", value: "a" } as const;
-    expect(() => jax.pass({ data: [{ ...datum({}), constraint }], loss_fn: "cross_entropy" })).toThrow(
-      ConfigError,
+    expect(() => jax.pass({ data: [datum({})], loss_fn: "ppo" })).toThrow(
+      "no logprobs, which ppo needs",
     );
+    expect(() => jax.pass({ data: [datum({})], loss_fn: "ppo_critic" })).toThrow(ConfigError);
+    const policy = {
+      loss_fn: "ppo",
+      data: [datum({ logprobs: [-1, -2], advantages: [1, 3] })],
+    } as const;
+    const passed = (settings: Record<string, number>) =>
+      jax.pass({ ...policy, data: [...policy.data], loss_fn_config: settings }).input
+        .loss_fn_config;
+    expect(() => passed({ kl_coefficient: 1 })).toThrow(/no setting "kl_coefficient"/);
+    expect(() => passed({ dual_clip: 3 })).toThrow(/no setting "dual_clip"/);
+    // What is off is not sent, and what would set it is no matter then.
+    expect(passed({ dual_clip: 0, kl_coefficient: 0, kl_estimator: 3 })).toBeUndefined();
+    expect(passed({ dual_clip: 0, clip_low_threshold: 0.7 })).toEqual({ clip_low_threshold: 0.7 });
+    const constraint = { type: "regex", value: "a" } as const;
+    expect(() =>
+      jax.pass({ data: [{ ...datum({}), constraint }], loss_fn: "cross_entropy" }),
+    ).toThrow(ConfigError);
   });
 
   it("is refused for optimisers and adapters that it would replace by its own", () => {
     const adam = { learning_rate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0 };
     expect(jax.adam({ ...adam, grad_clip_norm: 0 })).toMatchObject(adam);
-    expect(() => jax.adam({ ...adam, grad_clip_norm: 1 })).toThrow(/grad_clip_norm 0 whatever is sent, not 1/);
+    expect(() => jax.adam({ ...adam, grad_clip_norm: 1 })).toThrow(
+      /grad_clip_norm 0 whatever is sent, not 1/,
+    );
     expect(() => fsdp.adam({ ...adam, beta2: 0.95, grad_clip_norm: 1 })).toThrow(/beta2 0.999/);
     expect(jax.model("policy", { rank: 4, seed: 1 })).toEqual({ rank: 4, seed: 1 });
     expect(() => jax.model("policy", { rank: 4, seed: 1, alpha: 16 })).toThrow(/alpha 32, not 16/);
@@ -213,5 +250,7 @@ describe("samples", () => {
 
 it("needs the model's files where the engine checks nothing", () => {
   const blind = createTranslation("skyrl-jax", engineDialects["skyrl-jax"], undefined);
-  expect(() => blind.pass({ data: [datum({})], loss_fn: "cross_entropy" })).toThrow(/give its folder/);
+  expect(() => blind.pass({ data: [datum({})], loss_fn: "cross_entropy" })).toThrow(
+    /give its folder/,
+  );
 });

@@ -8,11 +8,17 @@ import {
   type LoraConfig,
   type ModelRole,
   type SampleOutput,
+  type SampleRequest,
   type ServerCapabilities,
   type TensorData,
 } from "@memory-r1/spec";
-import type { SampleInput } from "./client.ts";
 import type { EngineDialect, EngineDialectName, EngineFeature } from "./dialects.ts";
+
+/** What the caller decides about a sample; the client adds session, `seq_id` and wave. */
+export type SampleInput = Pick<
+  SampleRequest,
+  "prompt" | "num_samples" | "sampling_params" | "prompt_logprobs"
+>;
 
 /** What a model's files say where the engine does not: the client checks requests by it. */
 export interface EngineFacts {
@@ -64,6 +70,7 @@ const requiredTensors = {
   cross_entropy: [],
   importance_sampling: ["logprobs", "advantages"],
   ppo: ["logprobs", "advantages"],
+  cispo: ["logprobs", "advantages"],
 } as const satisfies Record<string, readonly (keyof Datum["loss_fn_inputs"])[]>;
 
 const toTensor = (data: readonly number[]): TensorData => ({ data: [...data] });
@@ -89,7 +96,8 @@ export function createTranslation(
 
   function require(feature: EngineFeature): void {
     const reason = lacks[feature];
-    if (reason !== undefined) throw new ConfigError(`an engine of ${name} cannot do this: ${reason}`);
+    if (reason !== undefined)
+      throw new ConfigError(`an engine of ${name} cannot do this: ${reason}`);
   }
 
   function checkTokens(tokens: readonly number[]): void {
@@ -109,7 +117,9 @@ export function createTranslation(
     const length = inputs.target_tokens.data.length;
     checkTokens([...tokens, ...inputs.target_tokens.data]);
     if (tokens.length > maxContextLength)
-      throw refused(`datum ${index} has ${tokens.length} tokens, the model's context ${maxContextLength}`);
+      throw refused(
+        `datum ${index} has ${tokens.length} tokens, the model's context ${maxContextLength}`,
+      );
     if (length === 0 || length > tokens.length)
       throw refused(`datum ${index} has ${length} targets for ${tokens.length} tokens of input`);
     for (const [key, tensor] of Object.entries(inputs))
@@ -117,17 +127,29 @@ export function createTranslation(
         throw refused(`datum ${index} has ${tensor.data.length} ${key} for ${length} targets`);
     for (const [known, keys] of Object.entries(requiredTensors))
       for (const key of known === loss ? keys : [])
-        if (inputs[key] === undefined) throw refused(`datum ${index} has no ${key}, which ${loss} needs`);
+        if (inputs[key] === undefined)
+          throw refused(`datum ${index} has no ${key}, which ${loss} needs`);
     if (datum.constraint !== undefined) require("constraints");
   }
 
-  function checkLoss({ loss_fn, loss_fn_config }: ForwardBackwardInput): void {
-    const settings = wire.lossSettings?.[loss_fn];
-    if (settings === undefined)
-      throw new ConfigError(`an engine of ${name} has no loss "${loss_fn}"`);
-    for (const key of Object.keys(loss_fn_config ?? {}))
-      if (!settings.includes(key))
-        throw new ConfigError(`an engine of ${name} has no setting "${key}" for the loss "${loss_fn}"`);
+  /** The settings as they are sent: without those that are off and that the engine does not know. */
+  function toWireSettings({
+    loss_fn,
+    loss_fn_config,
+  }: ForwardBackwardInput): Record<string, number> {
+    const known =
+      dialect.capabilities === "declared" ? {} : (dialect.capabilities.loss_fn_settings ?? {});
+    const keys = known[loss_fn];
+    if (keys === undefined) throw new ConfigError(`an engine of ${name} has no loss "${loss_fn}"`);
+    const given = loss_fn_config ?? {};
+    const isOff = (key: string, value: number): boolean =>
+      value === 0 || (key.startsWith("kl_") && (given.kl_coefficient ?? 0) === 0);
+    for (const [key, value] of Object.entries(given))
+      if (!keys.includes(key) && !isOff(key, value))
+        throw new ConfigError(
+          `an engine of ${name} has no setting "${key}" for the loss "${loss_fn}": leave it out`,
+        );
+    return Object.fromEntries(Object.entries(given).filter(([key]) => keys.includes(key)));
   }
 
   /** The tensors of a datum as they are sent, and what undoes the scale of its losses. */
@@ -155,7 +177,9 @@ export function createTranslation(
       const counted = mask.filter((value) => value === 1).length;
       scale = Math.max(counted, 1) * count;
       const factors =
-        loss === "cross_entropy" ? weights : weights.map((weight, at) => weight * (inputs.advantages?.data[at] ?? 0));
+        loss === "cross_entropy"
+          ? weights
+          : weights.map((weight, at) => weight * (inputs.advantages?.data[at] ?? 0));
       if (loss === "ppo" && weights.some((weight) => weight < 0))
         throw refused("ppo takes no negative weights: the clip would be on the wrong side");
       tensors.weights = pad(mask);
@@ -174,10 +198,12 @@ export function createTranslation(
 
   function pass(input: ForwardBackwardInput): WirePass {
     if (wire.requestsAreChecked) return { input, read: (output) => toProtocolOutput(output) };
-    checkLoss(input);
+    const settings = toWireSettings(input);
     if (input.data.length === 0) throw refused("there is no datum");
     input.data.forEach((datum, index) => checkDatum(datum, input.loss_fn, index));
-    const converted = input.data.map((datum) => toWireDatum(datum, input.loss_fn, input.data.length));
+    const converted = input.data.map((datum) =>
+      toWireDatum(datum, input.loss_fn, input.data.length),
+    );
     const isScaled = wire.reduction === "mean-of-sequence-means";
     const heldAtOne = isScaled && input.loss_fn === "cross_entropy";
     return {
@@ -186,9 +212,9 @@ export function createTranslation(
         loss_fn: heldAtOne ? "cispo" : input.loss_fn,
         ...(heldAtOne
           ? { loss_fn_config: { clip_low_threshold: 1, clip_high_threshold: 1 } }
-          : input.loss_fn_config === undefined
+          : Object.keys(settings).length === 0
             ? {}
-            : { loss_fn_config: input.loss_fn_config }),
+            : { loss_fn_config: settings }),
       },
       read: (output) => {
         if (output.loss_fn_outputs.length !== input.data.length)
@@ -220,9 +246,7 @@ export function createTranslation(
     pass,
     samplers: wire.samplers,
     capabilities:
-      dialect.capabilities === "declared"
-        ? "declared"
-        : toCapabilities(dialect.capabilities, need),
+      dialect.capabilities === "declared" ? "declared" : toCapabilities(dialect.capabilities, need),
     model(role, lora) {
       if (role === "critic") require("critic");
       if (wire.fixedAlpha === undefined) return lora;

@@ -38,7 +38,8 @@ export function buildEngineRoutes(
             dialect: {
               kind: "parsed",
               parse: parseText,
-              brief: "What the server of a URL is: memory-r1 (default), skyrl-jax, skyrl-fsdp, skyrl-megatron",
+              brief:
+                "What the server of a URL is: memory-r1 (default), skyrl-jax, skyrl-fsdp, skyrl-megatron",
               placeholder: "NAME",
               optional: true,
             },
@@ -90,7 +91,9 @@ export function createEngineCheckHandler(
           logger: { info: log, warn: log },
           onProgress: ({ message }) => log(message),
           onResult: (result) =>
-            log(`${result.status}: ${result.group}: ${result.name} (${result.seconds.toFixed(1)} s)`),
+            log(
+              `${result.status}: ${result.group}: ${result.name} (${result.seconds.toFixed(1)} s)`,
+            ),
           signal: interrupts.signal,
         });
         shell.writeOut(

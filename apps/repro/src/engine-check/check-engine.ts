@@ -74,7 +74,7 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
             logFile,
             checkpointsDirectory: join(directory, "checkpoints"),
           });
-          stop = engine.stop;
+          stop = () => engine.stop();
           return {
             client: engine.client,
             baseUrl: engine.baseUrl,
@@ -89,8 +89,13 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
             directory,
             modelDirectory: prepared.model.directory,
           });
-          stop = server.stop;
-          return { client: server.client, baseUrl: server.baseUrl, token: "none", baseModel: server.baseModel };
+          stop = () => server.stop();
+          return {
+            client: server.client,
+            baseUrl: server.baseUrl,
+            token: "none",
+            baseModel: server.baseModel,
+          };
         }
         default: {
           const token = environment.endpointToken ?? "none";
@@ -157,6 +162,8 @@ function parseChoice({ engine, dialect }: CheckEngineOptions): EngineDialectName
   if (!isUrl) throw new ConfigError("--dialect belongs to the URL of a server");
   const known = engineDialectNames.find((name) => name === dialect);
   if (known === undefined)
-    throw new ConfigError(`"${dialect}" is no dialect: give one of ${engineDialectNames.join(", ")}`);
+    throw new ConfigError(
+      `"${dialect}" is no dialect: give one of ${engineDialectNames.join(", ")}`,
+    );
   return known;
 }
