@@ -349,7 +349,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     forward: (modelId, input) => runPass(modelId, "forward", input),
     async forwardBackward(modelId, input) {
       const state = modelState(modelId);
-      if (state.pendingGradients > 0) translation.require("accumulation");
+      if (state.pendingGradients > 0) translation.ensureOffered("accumulation");
       state.pendingGradients += 1;
       try {
         return await runPass(modelId, "forward_backward", input);
@@ -383,7 +383,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return output.path;
     },
     async loadWeights(modelId, path, { optimizer }) {
-      if (!optimizer) translation.require("sampler-start");
+      if (!optimizer) translation.ensureOffered("sampler-start");
       modelState(modelId).currentSampler = undefined;
       await modelCall(
         modelId,
@@ -431,7 +431,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return output.path;
     },
     async createSamplingSession(sessionId, source) {
-      translation.require("baseModel" in source ? "base-sampling" : "kept-samplers");
+      translation.ensureOffered("baseModel" in source ? "base-sampling" : "kept-samplers");
       const answer = await transport.post(
         "/create_sampling_session",
         {

@@ -57,7 +57,8 @@ export interface Translation {
     | ((supportedModels: ServerCapabilities["supported_models"]) => ServerCapabilities);
   readonly lacks: EngineDialect["lacks"];
   readonly samplers: EngineDialect["wire"]["samplers"];
-  require(feature: EngineFeature): void;
+  /** @throws ConfigError with the reason where the engine lacks it. */
+  ensureOffered(feature: EngineFeature): void;
   model(role: ModelRole, lora: LoraConfig): LoraConfig;
   pass(input: ForwardBackwardInput): WirePass;
   adam(parameters: AdamParams): AdamParams;
@@ -94,7 +95,7 @@ export function createTranslation(
     return facts;
   }
 
-  function require(feature: EngineFeature): void {
+  function ensureOffered(feature: EngineFeature): void {
     const reason = lacks[feature];
     if (reason !== undefined)
       throw new ConfigError(`an engine of ${name} cannot do this: ${reason}`);
@@ -129,7 +130,7 @@ export function createTranslation(
       for (const key of known === loss ? keys : [])
         if (inputs[key] === undefined)
           throw refused(`datum ${index} has no ${key}, which ${loss} needs`);
-    if (datum.constraint !== undefined) require("constraints");
+    if (datum.constraint !== undefined) ensureOffered("constraints");
   }
 
   /** The settings as they are sent: without those that are off and that the engine does not know. */
@@ -242,13 +243,13 @@ export function createTranslation(
 
   return {
     lacks,
-    require,
+    ensureOffered,
     pass,
     samplers: wire.samplers,
     capabilities:
       dialect.capabilities === "declared" ? "declared" : toCapabilities(dialect.capabilities, need),
     model(role, lora) {
-      if (role === "critic") require("critic");
+      if (role === "critic") ensureOffered("critic");
       if (wire.fixedAlpha === undefined) return lora;
       if (lora.alpha !== undefined && lora.alpha !== wire.fixedAlpha)
         throw new ConfigError(
@@ -277,8 +278,8 @@ export function createTranslation(
     sample(input) {
       if (wire.requestsAreChecked) return input;
       const { sampling_params: parameters } = input;
-      if (parameters.constraint !== undefined) require("constraints");
-      if (input.prompt_logprobs === true) require("prompt-log-probabilities");
+      if (parameters.constraint !== undefined) ensureOffered("constraints");
+      if (input.prompt_logprobs === true) ensureOffered("prompt-log-probabilities");
       const prompt = input.prompt.chunks.flatMap((chunk) => chunk.tokens);
       const { maxContextLength, eosTokenIds } = need();
       checkTokens(prompt);
@@ -330,15 +331,13 @@ function toCapabilities(
 function toProtocolOutput(output: WireOutput, lengths?: readonly number[]): ForwardBackwardOutput {
   return {
     ...output,
-    loss_fn_outputs: output.loss_fn_outputs.map(({ elementwise_loss: _, ...tensors }, index) => {
+    loss_fn_outputs: output.loss_fn_outputs.map(({ logprobs, entropy, values }, index) => {
       const length = lengths?.[index];
-      if (length === undefined) return tensors;
-      return Object.fromEntries(
-        Object.entries(tensors).map(([key, tensor]) => [
-          key,
-          tensor === undefined ? undefined : toTensor(tensor.data.slice(-length)),
-        ]),
-      );
+      const cut = (tensor: TensorData | undefined): TensorData | undefined =>
+        tensor === undefined || length === undefined
+          ? tensor
+          : toTensor(tensor.data.slice(-length));
+      return { logprobs: cut(logprobs), entropy: cut(entropy), values: cut(values) };
     }),
   };
 }
