@@ -107,7 +107,9 @@ async function readReadyLine(
 }
 
 /** `--name value` for each value that is there. */
-export function toArguments(values: Readonly<Record<string, string | number | undefined>>): string[] {
+export function toArguments(
+  values: Readonly<Record<string, string | number | undefined>>,
+): string[] {
   return Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, String(value)],
   );
