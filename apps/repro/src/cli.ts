@@ -11,7 +11,7 @@ import {
 import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
 import { buildExportCommand, type ExportRequest } from "./commands/export.ts";
-import { buildEngineRoutes, type EngineCheckRequest } from "./commands/engine-check.ts";
+import { buildEngineRoutes, type EngineCheckRequest } from "./commands/engine.ts";
 import { buildJudgeAuditCommand, type JudgeAuditRequest } from "./commands/judge-audit.ts";
 import { buildJudgeCommand, type JudgeCommandRequest } from "./commands/judge.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";

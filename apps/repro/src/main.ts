@@ -8,7 +8,7 @@ import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
 import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createExportHandler } from "./commands/export.ts";
-import { createEngineCheckHandler } from "./commands/engine-check.ts";
+import { createEngineCheckHandler } from "./commands/engine.ts";
 import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
 import { createJudgeHandler } from "./commands/judge.ts";
 import { createListHandler } from "./commands/list.ts";

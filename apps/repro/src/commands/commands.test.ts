@@ -19,7 +19,7 @@ import type {
 } from "../run-context.ts";
 import type { EngineCheckReport } from "../engine-check/check-engine.ts";
 import { createDoctorHandler } from "./doctor.ts";
-import { createEngineCheckHandler } from "./engine-check.ts";
+import { createEngineCheckHandler } from "./engine.ts";
 import { createListHandler } from "./list.ts";
 import { createReportHandler, type ReportRequest } from "./report.ts";
 import { createResumeHandler } from "./resume.ts";
