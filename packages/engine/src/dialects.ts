@@ -151,7 +151,7 @@ export const engineDialects = {
   },
   "skyrl-jax": {
     evidence:
-      "run: SkyRL 0.3.0 with the JAX backend on a CPU (`repro engine check --engine skyrl`)",
+      "SkyRL 0.3.0 with the JAX backend on a CPU: docs/scale-out.md says which checks were run; the rest is read from its source",
     capabilities: skyRlCapabilities(
       "jax",
       { ...skyRlTrainLosses, cispo: clipSettings },
