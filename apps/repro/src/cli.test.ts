@@ -22,6 +22,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),
+    engineCheck: handle("engine check"),
     datasets: {
       list: handle("datasets list"),
       get: handle("datasets get"),
@@ -118,6 +119,22 @@ describe("commands and flags", () => {
     { words: "list --json", command: "list", request: { json: true } },
     { words: "doctor", command: "doctor", request: { json: false } },
     { words: "doctor --json", command: "doctor", request: { json: true } },
+    {
+      words: "engine check",
+      command: "engine check",
+      request: { engine: "embedded", json: false, verbose: false },
+    },
+    {
+      words: "engine check --engine http://h:1 --dialect skyrl-jax --only ppo --json",
+      command: "engine check",
+      request: {
+        engine: "http://h:1",
+        dialect: "skyrl-jax",
+        only: "ppo",
+        json: true,
+        verbose: false,
+      },
+    },
     { words: "datasets list", command: "datasets list", request: { json: false } },
     {
       words: "datasets list --json --data-dir d",
@@ -258,6 +275,7 @@ describe("help and version", () => {
       "list",
       "datasets",
       "doctor",
+      "engine",
       "judge",
       "judge-audit",
     ])

@@ -11,6 +11,7 @@ import {
 import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
 import { buildExportCommand, type ExportRequest } from "./commands/export.ts";
+import { buildEngineRoutes, type EngineCheckRequest } from "./commands/engine.ts";
 import { buildJudgeAuditCommand, type JudgeAuditRequest } from "./commands/judge-audit.ts";
 import { buildJudgeCommand, type JudgeCommandRequest } from "./commands/judge.ts";
 import { buildListCommand, type ListRequest } from "./commands/list.ts";
@@ -27,6 +28,7 @@ export interface CommandHandlers {
   score(request: ScoreRequest): Promise<number>;
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
+  engineCheck(request: EngineCheckRequest): Promise<number>;
   readonly datasets: DatasetsHandlers<number>;
   judge(request: JudgeCommandRequest): Promise<number>;
   judgeAudit(request: JudgeAuditRequest): Promise<number>;
@@ -99,6 +101,7 @@ function buildProgram(
         stats: keep((request) => handlers.datasets.stats(request)),
         show: keep((request) => handlers.datasets.show(request)),
       }),
+      engine: buildEngineRoutes(keep((request) => handlers.engineCheck(request))),
       doctor: buildDoctorCommand(keep((request) => handlers.doctor(request))),
     },
     docs: {

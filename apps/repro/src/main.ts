@@ -8,6 +8,7 @@ import { createDatasetsStatsHandler } from "./commands/datasets/stats.ts";
 import { createDatasetsVerifyHandler } from "./commands/datasets/verify.ts";
 import { createDoctorHandler } from "./commands/doctor.ts";
 import { createExportHandler } from "./commands/export.ts";
+import { createEngineCheckHandler } from "./commands/engine.ts";
 import { createJudgeAuditHandler } from "./commands/judge-audit.ts";
 import { createJudgeHandler } from "./commands/judge.ts";
 import { createListHandler } from "./commands/list.ts";
@@ -105,6 +106,9 @@ async function main(): Promise<number> {
         stats: createDatasetsStatsHandler(shell),
         show: createDatasetsShowHandler(shell),
       },
+      engineCheck: createEngineCheckHandler(shell, async (options) =>
+        (await import("./engine-check/check-engine.ts")).checkEngine(options),
+      ),
       doctor: createDoctorHandler(shell, () =>
         inspectSetup({
           environment,

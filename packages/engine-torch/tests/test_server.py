@@ -146,6 +146,91 @@ def test_models_and_training(caller: Caller, scripted: ScriptedEngine) -> None:
     ]
 
 
+def test_requests_as_tinkers_own_sdk_sends_them(caller: Caller, scripted: ScriptedEngine) -> None:
+    """Recorded from tinker 0.24.1; tests/tinker_sdk/drive_engine.py runs the SDK itself."""
+    config = caller.ok("/client/config", {"sdk_version": "0.24.1"})
+    assert config["pjwt_auth_enabled"] is False
+    session = caller.ok(
+        "/create_session",
+        {
+            "tags": [],
+            "user_metadata": None,
+            "sdk_version": "0.24.1",
+            "project_id": None,
+            "type": "create_session",
+        },
+    )["session_id"]
+    lora = {"rank": 8, "seed": None, "train_unembed": False, "train_mlp": True, "train_attn": True}
+    created = caller.ok(
+        "/create_model",
+        {
+            "session_id": session,
+            "model_seq_id": 0,
+            "base_model": MODEL_NAME,
+            "user_metadata": None,
+            "lora_config": lora,
+            "type": "create_model",
+        },
+    )
+    assert caller.retrieve(created["request_id"])[0] == 200
+    model_id = created["model_id"]
+    tensor = {
+        "data": [1],
+        "dtype": "int64",
+        "shape": [1],
+        "sparse_crow_indices": None,
+        "sparse_col_indices": None,
+    }
+    given = training_input()
+    given["data"][0]["loss_fn_inputs"] = {"target_tokens": tensor}
+    given["data"][0]["model_input"] = {"chunks": [{"tokens": [1], "type": "encoded_text"}]}
+    given["loss_fn_config"] = None
+    caller.result(
+        "/forward_backward",
+        {"model_id": model_id, "forward_backward_input": given, "seq_id": 1},
+    )
+    step = {"model_id": model_id, "adam_params": ADAM, "seq_id": 2, "type": "optim_step"}
+    caller.result("/optim_step", step)
+    save = {
+        "model_id": model_id,
+        "path": None,
+        "sampling_session_seq_id": 0,
+        "seq_id": 3,
+        "ttl_seconds": None,
+        "type": "save_weights_for_sampler",
+    }
+    sampler = caller.result("/save_weights_for_sampler", save)["sampling_session_id"]
+    sample = {
+        "num_samples": 1,
+        "prompt": {"chunks": [{"tokens": [7], "type": "encoded_text"}]},
+        "sampling_params": {
+            "max_tokens": 2,
+            "seed": None,
+            "stop": None,
+            "temperature": 1,
+            "top_k": -1,
+            "top_p": 1,
+        },
+        "base_model": None,
+        "model_path": None,
+        "sampling_session_id": sampler,
+        "seq_id": 1,
+        "prompt_logprobs": None,
+        "topk_prompt_logprobs": 0,
+        "type": "sample",
+    }
+    assert caller.result("/asample", sample)["sequences"][0]["tokens"] == [7, 7]
+    named = caller.http.get(f"/api/v1/samplers/{sampler}").json()
+    assert named["base_model"] == MODEL_NAME
+    caller.ok("/telemetry", {"events": [], "anything": 1})
+    # What it may ask beyond the protocol is refused, never ignored.
+    refused = {**sample, "seq_id": 2, "topk_prompt_logprobs": 3}
+    assert "topk_prompt_logprobs" in caller.detail("/asample", refused, 422)
+    kept = {"model_id": model_id, "path": "x", "ttl_seconds": 60}
+    assert "ttl_seconds" in caller.detail("/save_weights", kept, 422)
+    assert scripted.log[0] == "create policy 8"
+
+
 def test_a_model_that_cannot_be_made(caller: Caller) -> None:
     body: dict[str, Any] = {
         "session_id": caller.session_id,

@@ -12,6 +12,7 @@ import {
   saveWeightsForSamplerOutputSchema,
   saveWeightsOutputSchema,
   serverCapabilitiesSchema,
+  tensorDataSchema,
   type AdamParams,
   type ForwardBackwardInput,
   type ForwardBackwardOutput,
@@ -23,15 +24,18 @@ import {
 } from "@memory-r1/spec";
 import pLimit, { type LimitFunction } from "p-limit";
 import { z } from "zod";
+import { engineDialects, type EngineDialectName, type EngineFeature } from "./dialects.ts";
+import { createTranslation, type EngineFacts, type SampleInput } from "./translate.ts";
 import { createTransport, type TransportOptions } from "./transport.ts";
 
-export type EngineClientOptions = TransportOptions;
+export interface EngineClientOptions extends TransportOptions {
+  /** Which engine answers there; default the protocol's own. */
+  readonly dialect?: EngineDialectName | undefined;
+  /** Needed by the dialects of engines that do not check their requests. */
+  readonly facts?: EngineFacts | undefined;
+}
 
-/** What the caller decides about a sample; the client adds session, `seq_id` and wave. */
-export type SampleInput = Pick<
-  SampleRequest,
-  "prompt" | "num_samples" | "sampling_params" | "prompt_logprobs"
->;
+export type { SampleInput } from "./translate.ts";
 
 /** One request of a wave. A failed one leaves the others as they are. */
 export type SampleResult =
@@ -60,6 +64,9 @@ export interface CreateModelOptions {
  */
 export interface EngineClient {
   readonly baseUrl: string;
+  readonly dialect: EngineDialectName;
+  /** What the engine has not, with the reason; a call that would need it rejects with ConfigError. */
+  readonly lacks: Partial<Readonly<Record<EngineFeature, string>>>;
   healthz(): Promise<void>;
   getServerCapabilities(): Promise<ServerCapabilities>;
   /** Returns the session's id. */
@@ -108,10 +115,16 @@ interface ModelState {
   nextSeqId: number;
   /** Holds the POST of one request until the one before it has been answered. */
   readonly inOrder: LimitFunction;
+  /** Calls of forwardBackward since the last step. */
+  pendingGradients: number;
+  /** The only sampler that has the model's weights as they are, while they stay so. */
+  currentSampler: string | undefined;
 }
 
 interface SamplingState {
   nextSeqId: number;
+  /** Where it was made of a model in training. */
+  readonly modelId?: string;
 }
 
 /** Sockets used at once to hand in a wave and to wait for it: a wave may hold hundreds of prompts. */
@@ -119,9 +132,22 @@ const samplingConnections = 32;
 
 const anyObjectSchema = z.looseObject({});
 
+/** An engine of another dialect says less about itself, and more about losses. */
+const supportedModelsSchema = serverCapabilitiesSchema.pick({ supported_models: true });
+const wireOutputSchema = forwardBackwardOutputSchema.extend({
+  loss_fn_outputs: z.array(
+    forwardBackwardOutputSchema.shape.loss_fn_outputs.element.extend({
+      elementwise_loss: tensorDataSchema.optional(),
+    }),
+  ),
+});
+
 /** Connects nothing by itself: the first call does. */
 export function createEngineClient(options: EngineClientOptions): EngineClient {
   const transport = createTransport(options);
+  const dialect = options.dialect ?? "memory-r1";
+  const translation = createTranslation(dialect, engineDialects[dialect], options.facts);
+  const repeats = translation.lacks.repeats === undefined;
   const nextSamplingSessionSeqIds = new Map<string, number>();
   const models = new Map<string, ModelState>();
   const samplers = new Map<string, SamplingState>();
@@ -146,6 +172,16 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
           "use an id that createSamplingSession or saveWeightsForSampler returned",
       );
     return state;
+  }
+
+  /** @throws ConfigError where the engine would sample other weights than those that the session was made of. */
+  function checkSampler(samplingSessionId: string, { modelId }: SamplingState): void {
+    if (translation.samplers === "as-made" || modelId === undefined) return;
+    if (models.get(modelId)?.currentSampler !== samplingSessionId)
+      throw new ConfigError(
+        `sampling session "${samplingSessionId}" is older than the weights of its model, and an engine of ${dialect} ` +
+          "samples the newest only: call saveWeightsForSampler again",
+      );
   }
 
   function nextSamplingSessionSeqId(sessionId: string): number {
@@ -174,11 +210,33 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     return transport.retrieve(future.request_id, schema);
   }
 
-  const submitSample = (request: SampleRequest): Promise<{ request_id: string }> =>
-    submitLimit(() => transport.post("/asample", request, futureSchema, { idempotent: true }));
+  const submitSample = async (request: SampleRequest): Promise<{ request_id: string }> => {
+    const sent = { ...request, ...translation.sample(request) };
+    return submitLimit(() =>
+      transport.post("/asample", sent, futureSchema, { idempotent: repeats }),
+    );
+  };
 
-  const retrieveSample = (requestId: string): Promise<SampleOutput> =>
-    retrieveLimit(() => transport.retrieve(requestId, sampleOutputSchema));
+  const retrieveSample = async (requestId: string): Promise<SampleOutput> =>
+    translation.sampled(
+      await retrieveLimit(() => transport.retrieve(requestId, sampleOutputSchema)),
+    );
+
+  async function runPass(
+    modelId: string,
+    kind: "forward" | "forward_backward",
+    input: ForwardBackwardInput,
+  ): Promise<ForwardBackwardOutput> {
+    const wire = translation.pass(input);
+    const output = await modelCall(
+      modelId,
+      `/${kind}`,
+      (seqId) => ({ model_id: modelId, [`${kind}_input`]: wire.input, seq_id: seqId }),
+      wireOutputSchema,
+      repeats,
+    );
+    return wire.read(output);
+  }
 
   /** ModelCallError becomes a value; everything else ends the wave. */
   async function settled<T>(promise: Promise<T>): Promise<T | ModelCallError> {
@@ -195,9 +253,13 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     inputs: readonly SampleInput[],
   ): Promise<readonly SampleResult[]> {
     const state = samplingState(samplingSessionId);
+    checkSampler(samplingSessionId, state);
     const firstSeqId = state.nextSeqId;
     state.nextSeqId += inputs.length;
-    const wave = { id: `${samplingSessionId}/${firstSeqId}`, size: inputs.length };
+    const wave =
+      translation.lacks.waves === undefined
+        ? { wave: { id: `${samplingSessionId}/${firstSeqId}`, size: inputs.length } }
+        : {};
     // Every request is handed in before any result is awaited: the engine starts when the wave is whole.
     const futures = await Promise.all(
       inputs.map((input, position) =>
@@ -206,13 +268,13 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
             ...input,
             sampling_session_id: samplingSessionId,
             seq_id: firstSeqId + position,
-            wave,
+            ...wave,
           }),
         ),
       ),
     );
     const accepted = inputs.filter((_, position) => !(futures[position] instanceof ModelCallError));
-    if (accepted.length < inputs.length) {
+    if (accepted.length < inputs.length && translation.lacks.waves === undefined) {
       // The wave can never be whole: what was accepted of it is handed in anew, as a wave of its own.
       const repeated = accepted.length === 0 ? [] : await sampleWave(samplingSessionId, accepted);
       const results = repeated.values();
@@ -236,11 +298,18 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
 
   return {
     baseUrl: options.baseUrl,
+    dialect,
+    lacks: translation.lacks,
     async healthz() {
       await transport.get("/healthz", anyObjectSchema);
     },
-    getServerCapabilities: () =>
-      transport.get("/get_server_capabilities", serverCapabilitiesSchema),
+    async getServerCapabilities() {
+      const path = "/get_server_capabilities";
+      if (translation.capabilities === "declared")
+        return transport.get(path, serverCapabilitiesSchema);
+      const { supported_models } = await transport.get(path, supportedModelsSchema);
+      return translation.capabilities(supported_models);
+    },
     async createSession() {
       const answer = await transport.post(
         "/create_session",
@@ -252,14 +321,21 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return answer.session_id;
     },
     async createModel({ sessionId, baseModel, role, lora }) {
+      const loraConfig = translation.model(role, lora);
       const answer = await transport.post(
         "/create_model",
-        { session_id: sessionId, base_model: baseModel, lora_config: lora, model_role: role },
+        { session_id: sessionId, base_model: baseModel, lora_config: loraConfig, model_role: role },
         createModelResponseSchema,
         { idempotent: false },
       );
       await transport.retrieve(answer.request_id, anyObjectSchema);
-      models.set(answer.model_id, { sessionId, nextSeqId: 1, inOrder: pLimit(1) });
+      models.set(answer.model_id, {
+        sessionId,
+        nextSeqId: 1,
+        inOrder: pLimit(1),
+        pendingGradients: 0,
+        currentSampler: undefined,
+      });
       return answer.model_id;
     },
     async unloadModel(modelId) {
@@ -270,31 +346,31 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       await transport.retrieve(future.request_id, anyObjectSchema);
       models.delete(modelId);
     },
-    forward: (modelId, input) =>
-      modelCall(
-        modelId,
-        "/forward",
-        (seqId) => ({ model_id: modelId, forward_input: input, seq_id: seqId }),
-        forwardBackwardOutputSchema,
-        true,
-      ),
-    forwardBackward: (modelId, input) =>
-      modelCall(
-        modelId,
-        "/forward_backward",
-        (seqId) => ({ model_id: modelId, forward_backward_input: input, seq_id: seqId }),
-        forwardBackwardOutputSchema,
-        true,
-      ),
+    forward: (modelId, input) => runPass(modelId, "forward", input),
+    async forwardBackward(modelId, input) {
+      const state = modelState(modelId);
+      if (state.pendingGradients > 0) translation.ensureOffered("accumulation");
+      state.pendingGradients += 1;
+      try {
+        return await runPass(modelId, "forward_backward", input);
+      } catch (error) {
+        state.pendingGradients -= 1;
+        throw error;
+      }
+    },
     async optimStep(modelId, adamParams) {
+      const state = modelState(modelId);
+      const parameters = translation.adam(adamParams);
+      state.pendingGradients = 0;
+      state.currentSampler = undefined;
       const output = await modelCall(
         modelId,
         "/optim_step",
-        (seqId) => ({ model_id: modelId, adam_params: adamParams, seq_id: seqId }),
+        (seqId) => ({ model_id: modelId, adam_params: parameters, seq_id: seqId }),
         optimStepOutputSchema,
-        true,
+        repeats,
       );
-      return output.metrics;
+      return translation.metrics(output.metrics);
     },
     async saveWeights(modelId, name) {
       const output = await modelCall(
@@ -307,6 +383,8 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return output.path;
     },
     async loadWeights(modelId, path, { optimizer }) {
+      if (!optimizer) translation.ensureOffered("sampler-start");
+      modelState(modelId).currentSampler = undefined;
       await modelCall(
         modelId,
         "/load_weights",
@@ -333,7 +411,8 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
           "save_weights_for_sampler: the engine made no sampling session although no path was given",
           { retryable: false },
         );
-      samplers.set(output.sampling_session_id, { nextSeqId: 1 });
+      samplers.set(output.sampling_session_id, { nextSeqId: 1, modelId });
+      modelState(modelId).currentSampler = output.sampling_session_id;
       return output.sampling_session_id;
     },
     async saveNamedWeightsForSampler(modelId, name) {
@@ -352,6 +431,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return output.path;
     },
     async createSamplingSession(sessionId, source) {
+      translation.ensureOffered("baseModel" in source ? "base-sampling" : "kept-samplers");
       const answer = await transport.post(
         "/create_sampling_session",
         {
@@ -369,6 +449,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     },
     async sample(samplingSessionId, input) {
       const state = samplingState(samplingSessionId);
+      checkSampler(samplingSessionId, state);
       const future = await submitSample({
         ...input,
         sampling_session_id: samplingSessionId,

@@ -30,6 +30,7 @@ afterAll(async () => {
 
 describeEngineConformance("embedded, SmolLM2-135M", () =>
   Promise.resolve({
+    client: engine.client,
     baseUrl: engine.baseUrl,
     token: engine.token,
     baseModel: engine.model.name,

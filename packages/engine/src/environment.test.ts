@@ -32,7 +32,7 @@ async function fakeInterpreter(pip: string) {
     calls: async () => (await readFile(calls, "utf8")).trim().split("\n"),
     options: {
       cacheDirectory: join(folder, "cache"),
-      engineDirectory: join(folder, "engine"),
+      requirements: join(folder, "engine", "requirements.txt"),
       interpreter: { executable, version: "3.11.9" },
       logger: silentLogger,
     },

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { arch, platform } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigError, type Logger } from "@memory-r1/spec";
 import { lock } from "proper-lockfile";
 import { readOptional } from "./files.ts";
@@ -9,17 +9,22 @@ import type { OnSetupProgress } from "./progress.ts";
 import type { PythonInterpreter } from "./python.ts";
 import { lastLines, runCommand } from "./run-command.ts";
 
-/** A virtual environment with everything of requirements.txt. */
+/** A virtual environment with everything of a requirements file. */
 export interface PythonEnvironment {
   readonly directory: string;
   /** The environment's own interpreter. */
   readonly python: string;
 }
 
-export interface EnvironmentOptions {
+/** What decides where an environment lies. */
+export interface EnvironmentPlace {
   readonly cacheDirectory: string;
-  readonly engineDirectory: string;
+  /** Path of the requirements file. */
+  readonly requirements: string;
   readonly interpreter: PythonInterpreter;
+}
+
+export interface EnvironmentOptions extends EnvironmentPlace {
   readonly logger: Logger;
   readonly onProgress?: OnSetupProgress | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -30,9 +35,9 @@ const markerName = "installed.json";
 
 /** Where the environment of a requirements file lies: one for each content, Python version and platform. */
 export async function locateEnvironment(
-  options: Pick<EnvironmentOptions, "cacheDirectory" | "engineDirectory" | "interpreter">,
-): Promise<PythonEnvironment & { readonly requirements: string; readonly marker: string }> {
-  const requirements = join(options.engineDirectory, "requirements.txt");
+  options: EnvironmentPlace,
+): Promise<PythonEnvironment & { readonly marker: string }> {
+  const { requirements } = options;
   let content: string;
   try {
     content = await readFile(requirements, "utf8");
@@ -51,13 +56,11 @@ export async function locateEnvironment(
     platform() === "win32"
       ? join(directory, "Scripts", "python.exe")
       : join(directory, "bin", "python");
-  return { directory, python, requirements, marker: join(directory, markerName) };
+  return { directory, python, marker: join(directory, markerName) };
 }
 
 /** Whether the environment is complete. A file check: no Python is started. */
-export async function isEnvironmentInstalled(
-  options: Pick<EnvironmentOptions, "cacheDirectory" | "engineDirectory" | "interpreter">,
-): Promise<boolean> {
+export async function isEnvironmentInstalled(options: EnvironmentPlace): Promise<boolean> {
   const { marker } = await locateEnvironment(options);
   return (await readOptional(marker)) !== undefined;
 }
@@ -113,7 +116,8 @@ async function lockEnvironment(
  * @throws ConfigError when pip fails, with pip's last lines.
  */
 export async function installEnvironment(options: EnvironmentOptions): Promise<PythonEnvironment> {
-  const { directory, python, requirements, marker } = await locateEnvironment(options);
+  const { requirements } = options;
+  const { directory, python, marker } = await locateEnvironment(options);
   if ((await readOptional(marker)) !== undefined) return { directory, python };
 
   const report = (message: string): void => options.onProgress?.({ stage: "environment", message });
@@ -124,7 +128,7 @@ export async function installEnvironment(options: EnvironmentOptions): Promise<P
   try {
     if ((await readOptional(marker)) !== undefined) return { directory, python };
     options.logger.info(
-      `Installing the engine's Python environment into ${directory} (once; several minutes)`,
+      `Installing the Python environment of ${basename(requirements)} into ${directory} (once; several minutes)`,
     );
     await rm(directory, { recursive: true, force: true });
     report("creating the virtual environment");

@@ -60,7 +60,7 @@ it("sees an installed environment", async () => {
   );
   const { directory, marker } = await locateEnvironment({
     cacheDirectory: join(folder, "cache"),
-    engineDirectory: join(folder, "engine"),
+    requirements: join(folder, "engine", "requirements.txt"),
     interpreter: { executable, version: "3.11.9" },
   });
   await mkdir(directory, { recursive: true });

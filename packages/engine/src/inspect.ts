@@ -2,7 +2,7 @@ import { statfs } from "node:fs/promises";
 import { totalmem } from "node:os";
 import { ConfigError } from "@memory-r1/spec";
 import { isEnvironmentInstalled, locateEnvironment, makeCacheFolder } from "./environment.ts";
-import { defaultCacheDirectory, defaultEngineDirectory } from "./locations.ts";
+import { defaultCacheDirectory, defaultEngineDirectory, requirementsOf } from "./locations.ts";
 import { defaultEmbeddingName, defaultModelName, type PrepareOptions } from "./prepare.ts";
 import { findPython, type PythonInterpreter } from "./python.ts";
 import { recallModel } from "./resolve-model.ts";
@@ -54,7 +54,7 @@ export async function inspectEngine(
 
   let installed = false;
   if (interpreter !== undefined) {
-    const place = { cacheDirectory, engineDirectory, interpreter };
+    const place = { cacheDirectory, requirements: requirementsOf(engineDirectory), interpreter };
     installed = await isEnvironmentInstalled(place);
     const { directory } = await locateEnvironment(place);
     findings.push(

@@ -62,7 +62,8 @@ const readyLineSchema = z.object({
 
 const tailLength = 20;
 
-async function logTail(logFile: string): Promise<string> {
+/** The last lines of a log, for an error message. */
+export async function logTail(logFile: string): Promise<string> {
   const text = await readFile(logFile, "utf8");
   return text.trim().split("\n").slice(-tailLength).join("\n");
 }
@@ -106,7 +107,9 @@ async function readReadyLine(
 }
 
 /** `--name value` for each value that is there. */
-function toArguments(values: Readonly<Record<string, string | number | undefined>>): string[] {
+export function toArguments(
+  values: Readonly<Record<string, string | number | undefined>>,
+): string[] {
   return Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, String(value)],
   );

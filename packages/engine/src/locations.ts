@@ -22,3 +22,11 @@ export function defaultEngineDirectory(): string {
   // This file lies one folder deep in its package, as source and as built.
   return fileURLToPath(new URL("../../engine-torch", import.meta.url));
 }
+
+/** What the embedded engine of a folder needs. */
+export const requirementsOf = (engineDirectory: string): string =>
+  join(engineDirectory, "requirements.txt");
+
+/** What `repro engine check --engine skyrl` installs. */
+export const skyRlRequirements = (): string =>
+  fileURLToPath(new URL("../skyrl-requirements.txt", import.meta.url));

@@ -1,6 +1,6 @@
 import { silentLogger, type Logger } from "@memory-r1/spec";
 import { installEnvironment } from "./environment.ts";
-import { defaultCacheDirectory, defaultEngineDirectory } from "./locations.ts";
+import { defaultCacheDirectory, defaultEngineDirectory, requirementsOf } from "./locations.ts";
 import type { OnSetupProgress } from "./progress.ts";
 import { findPython } from "./python.ts";
 import { resolveModel, type ResolvedModel } from "./resolve-model.ts";
@@ -52,7 +52,7 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
   const interpreter = await findPython({ python: options.python });
   const environment = await installEnvironment({
     cacheDirectory,
-    engineDirectory,
+    requirements: requirementsOf(engineDirectory),
     interpreter,
     logger,
     onProgress,

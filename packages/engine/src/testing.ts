@@ -1,1 +1,1 @@
-export { describeEngineConformance, type ConformanceSubject } from "./conformance.ts";
+export { describeEngineConformance } from "./conformance.ts";

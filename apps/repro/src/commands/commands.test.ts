@@ -17,7 +17,9 @@ import type {
   RunExperimentOptions,
   TabulateRunsOptions,
 } from "../run-context.ts";
+import type { EngineCheckReport } from "../engine-check/check-engine.ts";
 import { createDoctorHandler } from "./doctor.ts";
+import { createEngineCheckHandler } from "./engine.ts";
 import { createListHandler } from "./list.ts";
 import { createReportHandler, type ReportRequest } from "./report.ts";
 import { createResumeHandler } from "./resume.ts";
@@ -375,5 +377,46 @@ describe("doctor", () => {
     const handler = createDoctorHandler(shell, () => Promise.reject(new ConfigError("no clone")));
     expect(await handler({ json: false })).toBe(2);
     expect(shell.err()).toBe("error: no clone\n");
+  });
+});
+
+describe("engine check", () => {
+  const passed = { group: "forward", name: "works", seconds: 1, status: "passed" } as const;
+  const absent = { ...passed, status: "not offered", reason: "no grammars" } as const;
+  const failed = { ...passed, status: "failed", reason: "2 instead of 3\nand more" } as const;
+  const request = { engine: "embedded", json: false, verbose: false };
+  const check = (results: EngineCheckReport["results"], json = false) =>
+    createEngineCheckHandler(shell, ({ onResult }) => {
+      results.forEach(onResult);
+      return Promise.resolve({ engine: "some engine 1.0", results });
+    })({ ...request, json });
+
+  it("exits 0 where nothing failed, and 1 with the reason where something did", async () => {
+    expect(await check([passed, absent])).toBe(0);
+    expect(shell.out()).toContain("1 passed, 0 failed, 1 not offered");
+    expect(shell.out()).toContain("no grammars");
+    expect(await check([passed, failed])).toBe(1);
+    expect(shell.out()).toContain("2 instead of 3");
+    expect(shell.out()).not.toContain("and more");
+    expect(shell.err()).toContain("failed: forward: works (1.0 s)");
+  });
+
+  it("answers as JSON with whole reasons", async () => {
+    expect(await check([failed], true)).toBe(1);
+    const schema = z.object({ engine: z.string(), results: z.array(z.unknown()) });
+    expect(parseJson(shell.out(), schema, "stdout")).toEqual({
+      engine: "some engine 1.0",
+      results: [failed],
+    });
+  });
+
+  it.each([
+    [{ engine: "vllm" }, '"vllm" is no engine'],
+    [{ engine: "skyrl", dialect: "skyrl-jax" }, "--dialect belongs to the URL"],
+    [{ engine: "http://h:1", dialect: "torch" }, '"torch" is no dialect'],
+  ])("refuses %j before anything is started", async (given, message) => {
+    const { checkEngine } = await import("../engine-check/check-engine.ts");
+    expect(await createEngineCheckHandler(shell, checkEngine)({ ...request, ...given })).toBe(2);
+    expect(shell.err()).toContain(message);
   });
 });

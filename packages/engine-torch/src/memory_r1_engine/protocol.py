@@ -6,6 +6,7 @@ The TypeScript side of the same contract is packages/spec/src/engine-protocol.ts
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -29,9 +30,10 @@ CheckpointName = Annotated[str, Field(pattern=CHECKPOINT_NAME)]
 class Message(BaseModel):
     """Base of every request.
 
-    Unknown fields are refused: the only client is our own, so a field that the engine does not know is a mistake,
-    and a setting that is silently ignored would change a run without anybody seeing it. Types are strict for the
-    same reason: "3" is not 3, and NaN is no number.
+    Unknown fields are refused: a setting that is silently ignored would change a run without anybody seeing it. What
+    Tinker's own SDK sends beyond the protocol is known, and taken where it asks for nothing that is not done here: its
+    fields are typed by the one value that means that. Types are strict for the same reason: "3" is not 3, and NaN is
+    no number.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
@@ -43,6 +45,8 @@ class TokenTensor(Message):
     data: list[TokenId]
     dtype: Literal["int64"] | None = None
     shape: list[int] | None = None
+    sparse_crow_indices: None = None
+    sparse_col_indices: None = None
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
@@ -56,6 +60,8 @@ class FloatTensor(Message):
     data: list[float]
     dtype: Literal["float32"] | None = None
     shape: list[int] | None = None
+    sparse_crow_indices: None = None
+    sparse_col_indices: None = None
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
@@ -134,14 +140,16 @@ class ForwardBackwardInput(Message):
 
 class LoraConfig(Message):
     rank: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
+    #: None: one is drawn, as Tinker does it.
+    seed: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None = None
     alpha: Annotated[float, Field(gt=0)] = 32.0
     train_attn: bool = True
     train_mlp: bool = True
     train_unembed: bool = False
 
     def to_value(self) -> types.LoraConfig:
-        return types.LoraConfig(**self.model_dump())
+        seed = secrets.randbits(31) if self.seed is None else self.seed
+        return types.LoraConfig(**{**self.model_dump(), "seed": seed})
 
 
 class AdamParams(Message):
@@ -163,16 +171,16 @@ class SamplingParams(Message):
     top_k: Annotated[int, Field(ge=-1)] = -1
     seed: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None = None
     #: Token ids and strings.
-    stop: str | list[TokenId | Annotated[str, Field(min_length=1)]] = []
+    stop: str | list[TokenId | Annotated[str, Field(min_length=1)]] | None = None
     constraint: Constraint | None = None
 
     def stop_tokens(self) -> tuple[int, ...]:
-        return tuple(stop for stop in self.stop if isinstance(stop, int))
+        return tuple(stop for stop in self.stop or () if isinstance(stop, int))
 
     def stop_strings(self) -> tuple[str, ...]:
         if isinstance(self.stop, str):
             return (self.stop,) if self.stop else ()
-        return tuple(stop for stop in self.stop if isinstance(stop, str))
+        return tuple(stop for stop in self.stop or () if isinstance(stop, str))
 
 
 class Wave(Message):
@@ -184,9 +192,16 @@ class CreateSessionRequest(Message):
     tags: list[str] = []
     user_metadata: dict[str, Any] | None = None
     sdk_version: str | None = None
+    project_id: None = None
+    type: Literal["create_session"] = "create_session"
+
+
+class ClientConfigRequest(Message):
+    sdk_version: str | None = None
 
 
 class SessionRequest(Message):
+    type: str | None = None
     session_id: Name
 
 
@@ -195,9 +210,13 @@ class CreateModelRequest(Message):
     base_model: Name
     lora_config: LoraConfig
     model_role: types.ModelRole = "policy"
+    model_seq_id: SequenceNumber | None = None
+    user_metadata: dict[str, Any] | None = None
+    type: Literal["create_model"] = "create_model"
 
 
 class ModelRequest(Message):
+    type: str | None = None
     model_id: Name
 
 
@@ -217,12 +236,16 @@ class OptimStepRequest(Message):
     model_id: Name
     adam_params: AdamParams
     seq_id: SequenceNumber | None = None
+    type: Literal["optim_step"] = "optim_step"
 
 
 class SaveWeightsRequest(Message):
     model_id: Name
     path: CheckpointName
     seq_id: SequenceNumber | None = None
+    ttl_seconds: None = None
+    overwrite: Literal[False] = False
+    type: Literal["save_weights"] = "save_weights"
 
 
 class LoadWeightsRequest(Message):
@@ -230,6 +253,12 @@ class LoadWeightsRequest(Message):
     path: Name
     optimizer: bool
     seq_id: SequenceNumber | None = None
+    session_id: None = None
+    model_seq_id: None = None
+    base_model: None = None
+    user_metadata: dict[str, Any] | None = None
+    weights_access_token: None = None
+    type: Literal["load_weights"] = "load_weights"
 
 
 class SaveWeightsForSamplerRequest(Message):
@@ -239,6 +268,8 @@ class SaveWeightsForSamplerRequest(Message):
     path: CheckpointName | None = None
     sampling_session_seq_id: SequenceNumber | None = None
     seq_id: SequenceNumber | None = None
+    ttl_seconds: None = None
+    type: Literal["save_weights_for_sampler"] = "save_weights_for_sampler"
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -252,6 +283,7 @@ class CreateSamplingSessionRequest(Message):
     sampling_session_seq_id: SequenceNumber | None = None
     base_model: Name | None = None
     model_path: Name | None = None
+    type: Literal["create_sampling_session"] = "create_sampling_session"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -266,12 +298,18 @@ class SampleRequest(Message):
     sampling_params: SamplingParams
     sampling_session_id: Name
     seq_id: SequenceNumber
-    prompt_logprobs: bool = False
+    prompt_logprobs: bool | None = None
     wave: Wave | None = None
+    base_model: None = None
+    model_path: None = None
+    topk_prompt_logprobs: Literal[0] = 0
+    type: Literal["sample"] = "sample"
 
 
 class RetrieveFutureRequest(Message):
     request_id: Name
+    #: Whether a large result may be announced before it is sent; it never is.
+    allow_metadata_only: bool = False
 
 
 def _tensor(data: list[float] | None) -> dict[str, Any] | None:

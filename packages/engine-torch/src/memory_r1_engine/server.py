@@ -196,6 +196,24 @@ def _protocol_routes(service: EngineService, settings: ServerSettings) -> APIRou
     async def metrics() -> dict[str, Any]:
         return {"prefix_cache": service.engine.count_prefix_cache()}
 
+    @router.post("/client/config")
+    async def client_config(_: protocol.ClientConfigRequest) -> dict[str, bool]:
+        """What Tinker's SDK asks before anything else: no key to exchange, JSON bodies, chunks in their order."""
+        return {
+            "pjwt_auth_enabled": False,
+            "proto_write_fwdbwd": False,
+            "parallel_fwdbwd_chunks": False,
+        }
+
+    @router.post("/telemetry")
+    async def telemetry() -> dict[str, str]:
+        """Tinker's SDK reports on itself: nothing of it is kept."""
+        return {"status": "accepted"}
+
+    @router.get("/samplers/{sampler_id}")
+    async def get_sampler(sampler_id: str) -> dict[str, Any]:
+        return service.describe_sampler(sampler_id)
+
     @router.post("/create_session")
     async def create_session(_: protocol.CreateSessionRequest) -> dict[str, str]:
         return {"type": "create_session", "session_id": service.create_session()}

@@ -356,6 +356,11 @@ class EngineService:
         assert request.model_path is not None
         return self._path_sampler(request.session_id, request.model_path).id
 
+    def describe_sampler(self, sampler_id: str) -> dict[str, Any]:
+        """What Tinker's SDK asks of a sampler, to find its tokenizer by the base model's name."""
+        self._sampler(sampler_id)
+        return {"sampler_id": sampler_id, "base_model": self.base.name, "model_path": None}
+
     def sampler_named(self, name: str) -> SamplingSession | None:
         """What a standard client's `model` means: None is not known. Raises EngineError for an ended sampler."""
         if self.base.is_called(name):
@@ -391,7 +396,7 @@ class EngineService:
                 constraint=None
                 if parameters.constraint is None
                 else parameters.constraint.to_value(),
-                prompt_logprobs=request.prompt_logprobs,
+                prompt_logprobs=request.prompt_logprobs is True,
             ),
             order=(request.seq_id, sampler.ordinal),
             wave=request.wave,
