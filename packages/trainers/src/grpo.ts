@@ -50,6 +50,7 @@ export async function trainGrpo<Task, E extends Episode>(
   return runTrainingLoop(options, {
     config,
     configHash: hashConfiguration(config, options),
+    observe: (validation) => environment.observe?.(validation),
     async takeStep(step, timer) {
       const rollout = await rollOut(
         { environment, engine, stage, runSeed, samplesPerTask, maxCompletionTokens, signal },

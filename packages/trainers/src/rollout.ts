@@ -50,7 +50,8 @@ export interface Rollout<E> {
 }
 
 /**
- * Plays all episodes of a step side by side, one decision of each per wave, and scores them together.
+ * Plays all episodes of a step side by side, one decision of each per wave, then those that begin where these came by
+ * (the environment's local tasks), and scores them together.
  * @throws ConfigError for a step without tasks, or an environment that gives too few rewards.
  * @throws ModelCallError if more than half of the samples failed.
  * @throws NonFiniteError if a reward or a metric is not finite.
@@ -60,23 +61,71 @@ export async function rollOut<Task, E extends Episode>(
   step: number,
   timer: Timer,
 ): Promise<Rollout<E>> {
-  const { environment, engine, stage, runSeed, signal } = options;
+  const { environment, signal } = options;
   const tasks = await environment.tasks(step);
   if (tasks.length === 0)
     throw new ConfigError(
       `environment "${environment.name}" has no tasks for step ${step}: give it data to train on`,
     );
-  const samples = tasks.flatMap((task, group) =>
-    Array.from({ length: options.samplesPerTask }, (_, index): Sample<E> => ({
-      group,
-      index,
-      taskId: environment.taskId(task),
-      episode: environment.start(task),
-      decisions: [],
-      failure: undefined,
-    })),
-  );
+  const startGroup = (task: Task, group: number): readonly Sample<E>[] =>
+    Array.from(
+      { length: environment.samplesOf?.(task) ?? options.samplesPerTask },
+      (_, index): Sample<E> => ({
+        group,
+        index,
+        taskId: environment.taskId(task),
+        episode: environment.start(task),
+        decisions: [],
+        failure: undefined,
+      }),
+    );
+  const first = tasks.flatMap(startGroup);
+  await play(options, first, step, timer);
+  const ended = first.filter((sample) => sample.failure === undefined);
+  const localTasks =
+    (await environment.localTasks?.(
+      step,
+      ended.map((sample) => sample.episode),
+    )) ?? [];
+  const local = localTasks.flatMap((task, position) => startGroup(task, tasks.length + position));
+  if (local.length > 0) await play(options, local, step, timer);
+  const samples = [...first, ...local];
 
+  signal?.throwIfAborted();
+  const finished = samples.filter((sample) => sample.failure === undefined);
+  const scores = await timer.measure("reward", () =>
+    environment.rewards(finished.map((sample) => sample.episode)),
+  );
+  if (scores.length !== finished.length)
+    throw new ConfigError(
+      `environment "${environment.name}" gave ${scores.length} rewards for ${finished.length} episodes: it must give one each`,
+    );
+  const rewardOf = new Map(finished.map((sample, position) => [sample, scores[position]]));
+  const rewards = samples.map((sample) => rewardOf.get(sample));
+  for (const score of scores) {
+    if (score.reward !== undefined) assertFinite("the reward", step, score.reward);
+    for (const [name, value] of Object.entries(score.metrics))
+      assertFinite(`the environment's metric "${name}"`, step, value);
+  }
+  stopIfMostFailed(step, samples, rewards);
+  return {
+    samples,
+    rewards,
+    groupRewards: [...tasks, ...localTasks].map((_, group) =>
+      samples.flatMap((sample, position) =>
+        sample.group === group ? [rewards[position]?.reward] : [],
+      ),
+    ),
+  };
+}
+
+/** Plays episodes to their end. */
+async function play<Task, E extends Episode>(
+  { engine, stage, runSeed, signal, ...options }: RolloutOptions<Task, E>,
+  samples: readonly Sample<E>[],
+  step: number,
+  timer: Timer,
+): Promise<void> {
   let live: readonly Sample<E>[] = samples;
   for (let decision = 0; ; decision++) {
     signal?.throwIfAborted();
@@ -84,7 +133,7 @@ export async function rollOut<Task, E extends Episode>(
       Promise.all(live.map((sample) => sample.episode.nextPrompt())),
     );
     const waiting = mergeEqualPrompts(live, prompts);
-    if (waiting.length === 0) break;
+    if (waiting.length === 0) return;
     const requests = waiting.map(({ prompt, first, samples: sharers }): GenerateRequest => ({
       ...prompt,
       maxTokens: options.maxCompletionTokens,
@@ -118,33 +167,6 @@ export async function rollOut<Task, E extends Episode>(
       .flatMap((request) => request.samples)
       .filter((sample) => sample.failure === undefined);
   }
-
-  signal?.throwIfAborted();
-  const finished = samples.filter((sample) => sample.failure === undefined);
-  const scores = await timer.measure("reward", () =>
-    environment.rewards(finished.map((sample) => sample.episode)),
-  );
-  if (scores.length !== finished.length)
-    throw new ConfigError(
-      `environment "${environment.name}" gave ${scores.length} rewards for ${finished.length} episodes: it must give one each`,
-    );
-  const rewardOf = new Map(finished.map((sample, position) => [sample, scores[position]]));
-  const rewards = samples.map((sample) => rewardOf.get(sample));
-  for (const score of scores) {
-    if (score.reward !== undefined) assertFinite("the reward", step, score.reward);
-    for (const [name, value] of Object.entries(score.metrics))
-      assertFinite(`the environment's metric "${name}"`, step, value);
-  }
-  stopIfMostFailed(step, samples, rewards);
-  return {
-    samples,
-    rewards,
-    groupRewards: tasks.map((_, group) =>
-      samples.flatMap((sample, position) =>
-        sample.group === group ? [rewards[position]?.reward] : [],
-      ),
-    ),
-  };
 }
 
 interface WaitingPrompt<E> {
