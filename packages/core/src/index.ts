@@ -10,7 +10,11 @@ export { type CurriculumOptions, evidenceMissingMetric } from "./environments/cu
 export * from "./environments/grading.ts";
 export * from "./environments/manager-environment.ts";
 export * from "./environments/manager-episode.ts";
-export type { LocalRerolls, ManagerTask, ManagerTaskOptions } from "./environments/manager-tasks.ts";
+export type {
+  LocalRerolls,
+  ManagerTask,
+  ManagerTaskOptions,
+} from "./environments/manager-tasks.ts";
 export * from "./environments/turns-as-facts.ts";
 export type { FactToDecide, ParsedOperations } from "./manager/formats/manager-format.ts";
 export { type ManagerFormatName, managerFormats } from "./manager/formats/registry.ts";

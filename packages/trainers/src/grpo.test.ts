@@ -502,8 +502,7 @@ describe("going back", () => {
       },
       options: {
         onProgress: (event) => {
-          if (event.kind === "step" && event.step === 2)
-            probabilities.push(Number.NaN);
+          if (event.kind === "step" && event.step === 2) probabilities.push(Number.NaN);
         },
       },
     });

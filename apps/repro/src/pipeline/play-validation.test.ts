@@ -37,10 +37,20 @@ const reader: TextGenerator = createScriptedGenerator(() => "yes");
 const play = (changes: Partial<PlayValidationOptions> = {}) =>
   playValidation({
     part,
-    manager: createMemoryManager({ format: "compact", constrained: true, shownCount: 2, retriever }),
+    manager: createMemoryManager({
+      format: "compact",
+      constrained: true,
+      shownCount: 2,
+      retriever,
+    }),
     generator: keeping(),
     maxTokens: 20,
-    reader: { generator: reader, agent: createAnswerAgent({ variant: "short" }), retriever, count: 4 },
+    reader: {
+      generator: reader,
+      agent: createAnswerAgent({ variant: "short" }),
+      retriever,
+      count: 4,
+    },
     // Right about the first conversation, wrong about the second.
     grade: createMetricGrader((_, { conversationId }) =>
       conversationId === conversations[0]?.id ? 1 : 0,
@@ -57,7 +67,9 @@ const play = (changes: Partial<PlayValidationOptions> = {}) =>
 describe("playValidation", () => {
   it("plays all conversations, and asks every question about them", async () => {
     const played = await play();
-    const right = part.questions.filter(({ conversationId }) => conversationId === conversations[0]?.id);
+    const right = part.questions.filter(
+      ({ conversationId }) => conversationId === conversations[0]?.id,
+    );
     expect(right.length).toBeLessThan(part.questions.length);
     expect(played).toMatchObject({
       missing: 0,

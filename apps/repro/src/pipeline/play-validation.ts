@@ -10,7 +10,12 @@ import {
   selectMemories,
 } from "@memory-r1/core";
 import type { SplitPart } from "@memory-r1/datasets";
-import { createHeldTurns, evidenceMissing, type SeedSummary, summariseSeeds } from "@memory-r1/metrics";
+import {
+  createHeldTurns,
+  evidenceMissing,
+  type SeedSummary,
+  summariseSeeds,
+} from "@memory-r1/metrics";
 import { ConfigError, type TextGenerator } from "@memory-r1/spec";
 import type { ProgressTask } from "../run-context.ts";
 import type { PlayedValidation } from "./judge-manager.ts";
@@ -195,10 +200,7 @@ function summarise(ofSeeds: readonly OfSeed[], emptyBanks: number): PlayedValida
 }
 
 /** Absent is the mean of nothing, and the deviation of fewer than two. */
-function spreadOf(
-  name: string,
-  { mean, standardDeviation }: SeedSummary,
-): Record<string, number> {
+function spreadOf(name: string, { mean, standardDeviation }: SeedSummary): Record<string, number> {
   return {
     ...(mean === undefined ? {} : { [name]: mean }),
     ...(standardDeviation === undefined ? {} : { [`${name}Deviation`]: standardDeviation }),

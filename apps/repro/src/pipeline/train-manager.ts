@@ -28,8 +28,7 @@ export async function trainManager(
   if (splits.train.conversations.length === 0)
     throw new ConfigError("the training split holds no conversation");
   const reader = {
-    generator:
-      agents.answer === undefined ? services.base : await services.trained(agents.answer),
+    generator: agents.answer === undefined ? services.base : await services.trained(agents.answer),
     agent: services.answerAgent,
     retriever: services.retriever,
     count: experiment.answer.memories,

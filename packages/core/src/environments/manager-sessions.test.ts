@@ -1,4 +1,10 @@
-import { ConfigError, type Conversation, type EmbeddingModel, type Question } from "@memory-r1/spec";
+import {
+  ConfigError,
+  type Conversation,
+  type EmbeddingModel,
+  type Question,
+  type TextGenerator,
+} from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { createAnswerAgent } from "../answer/answer-agent.ts";
 import { createMemoryBank } from "../bank/memory-bank.ts";
@@ -21,7 +27,11 @@ const grade = createMetricGrader((prediction, { gold }) =>
 
 function environment(
   changes: Partial<ManagerEnvironmentOptions> = {},
-  { retriever = bm25, reader = createInformedReader(), count = 8 } = {},
+  {
+    retriever = bm25,
+    reader = createInformedReader(),
+    count = 8,
+  }: { retriever?: Retriever; reader?: TextGenerator; count?: number } = {},
 ) {
   return createManagerEnvironment({
     conversations: [conversation],
@@ -119,7 +129,8 @@ describe("episodes of whole sessions", () => {
       (fact, position) => (position === 1 ? "NOOP" : keep(fact, position)),
       // The second fact of Ana overwrites the first: the city is lost, 3 of 4.
       (fact, position) => (position === 2 ? `UPDATE 1: ${fact}` : keep(fact, position)),
-      (fact, position) => (position === 2 ? `UPDATE 1: Ana in Lisbon plays the harp` : keep(fact, position)),
+      (fact, position) =>
+        position === 2 ? `UPDATE 1: Ana in Lisbon plays the harp` : keep(fact, position),
       leave,
       // 1 of 3 replies makes no sense.
       inTurn("Sure!"),
@@ -199,10 +210,7 @@ describe("local re-rollouts", () => {
     if (second === undefined) return;
     // 3 of 3 new, 2 of 3 shown; 1 of 3 new (Lisbon is known already), 2 of 3 shown.
     const rewards = await rewardsOf(env, second, [keep, leave]);
-    expect(rewards).toEqual([
-      expect.closeTo(1 / 2 + 1 / 3, 12),
-      expect.closeTo(1 / 6 + 1 / 3, 12),
-    ]);
+    expect(rewards).toEqual([expect.closeTo(1 / 2 + 1 / 3, 12), expect.closeTo(1 / 6 + 1 / 3, 12)]);
     expect(second.bank.size()).toBe(2);
   });
 
@@ -212,7 +220,7 @@ describe("local re-rollouts", () => {
     if (task === undefined) throw new Error("there is a task");
     const episodes = await playAll(env, task, [keep, leave]);
     const tasks = await Promise.all(
-      Array.from({ length: 12 }, (_, step) => env.localTasks?.(step, episodes) ?? []),
+      Array.from({ length: 12 }, async (_, step) => (await env.localTasks?.(step, episodes)) ?? []),
     );
     const later = tasks.flat().filter(({ id }) => id.includes("again-1"));
     const sizes = new Set(later.map(({ id, bank }) => `${id.at(-1)}: ${bank.size()}`));
@@ -269,7 +277,11 @@ describe("equal banks", () => {
   });
 
   it("differ by text, participant, date or order, and not by what led to them", () => {
-    const add = (text: string, participant = "Ana", date = "today") => ({ text, participant, date });
+    const add = (text: string, participant = "Ana", date = "today") => ({
+      text,
+      participant,
+      date,
+    });
     const keyOf = (...entries: readonly ReturnType<typeof add>[]) => {
       const bank = createMemoryBank();
       for (const { text, ...source } of entries)
@@ -299,7 +311,7 @@ describe("equal banks", () => {
         );
       },
     };
-    const retriever: Retriever = createDenseRetriever(model);
+    const retriever = createDenseRetriever(model);
     const env = environment({ sessions: 2, local: { share: 1, samples: 2 } }, { retriever });
     const [task] = await env.tasks(0);
     if (task === undefined) throw new Error("there is a task");
@@ -373,7 +385,11 @@ describe("the evidence of an episode's questions", () => {
 
 describe("several conversations to train on", () => {
   // The same turn ids and other facts: what is asked of one must never be asked of the other.
-  const twin: Conversation = { ...conversation, id: "twin", sessions: conversation.sessions.slice(0, 1) };
+  const twin: Conversation = {
+    ...conversation,
+    id: "twin",
+    sessions: conversation.sessions.slice(0, 1),
+  };
   const twinQuestions = [questions.city, questions.pet].map((question) => ({
     ...question,
     id: `twin/${question.id}`,
@@ -397,7 +413,12 @@ describe("several conversations to train on", () => {
   });
 
   it("have sessions and re-rollouts of their own, too", async () => {
-    const env = environment({ ...options, sessions: 1, tasksPerStep: 3, local: { share: 1, samples: 2 } });
+    const env = environment({
+      ...options,
+      sessions: 1,
+      tasksPerStep: 3,
+      local: { share: 1, samples: 2 },
+    });
     const tasks = await env.tasks(0);
     expect(tasks.map(({ id }) => id).toSorted()).toEqual([
       "ana-and-ben/session-0+1",
