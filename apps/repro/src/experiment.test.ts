@@ -84,6 +84,15 @@ describe("defaults", () => {
             maxNewFactQuestions: 2,
             maxShownQuestions: 3,
             invalidPenalty: 0.1,
+            maxEvidenceMissing: 0.1,
+            maxEpisodeQuestions: 16,
+            localShare: 0,
+            localSamples: 4,
+            compressionWeight: 0,
+            compressionFreeShare: 0.7,
+            validationFacts: "all",
+            validationTemperature: 0,
+            validationSeeds: 1,
           },
         },
       ],
@@ -96,6 +105,28 @@ describe("defaults", () => {
         comparisons: [],
       },
     });
+  });
+
+  it("can be a judge's verdicts for a reward, and a curriculum of sessions for episodes", () => {
+    const { training } = set(
+      ["training.0.reward", '{"judge":"mem0-j"}'],
+      ["training.0.episode.sessions", "[1,2,4]"],
+      ["training.0.episode.localShare", "0.25"],
+      ["training.0.episode.validationFacts", "all"],
+    );
+    expect(training[0]).toMatchObject({
+      reward: { judge: "mem0-j", concurrency: 4 },
+      episode: { sessions: [1, 2, 4], localShare: 0.25, validationFacts: "all" },
+    });
+  });
+
+  it.each([
+    ["localShare", "0.5", /episode\.localShare.*set sessions, too/],
+    ["sessions", "[2,2]", /episode\.sessions.*larger than the one before/],
+    ["validationSeeds", "3", /episode\.validationSeeds.*set validationTemperature/],
+    ["validationFacts", "some", /episode\.validationFacts/],
+  ])("cannot be with episode.%s = %s alone", (field, value, problem) => {
+    expect(problemOf(() => set([`training.0.episode.${field}`, value]))).toMatch(problem);
   });
 
   it("are kept when an experiment is resolved again, as a resumed run does", () => {

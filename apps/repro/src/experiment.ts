@@ -1,9 +1,7 @@
 import { ConfigError, DataFormatError, parseJson, parseValue } from "@memory-r1/spec";
 import { z } from "zod";
 import { buildStageConfig, fillFromPreset } from "./stage-config.ts";
-
-/** How answers are scored for a table and for a reward: names of the metrics registry. */
-const metricName = z.string();
+import { managerEpisode, metricName, rewardSource } from "./training-options.ts";
 
 const trainingStage = z.strictObject({
   /** Names the stage's folder and its trained agent; later stages and arms refer to the agent, not to the stage. */
@@ -26,7 +24,7 @@ const trainingStage = z.strictObject({
   /** PPO's critic's; absent: in the preset's proportion to the policy's, or ten times it, as in the paper. */
   criticLearningRate: z.number().positive().optional(),
   warmupSteps: z.number().int().min(0).default(0),
-  reward: metricName.default("squad-f1"),
+  reward: rewardSource.default("squad-f1"),
   /** Validate every so many steps; the best healthy checkpoint is kept. */
   validateEvery: z.number().int().min(1).default(10),
   checkpointEvery: z.number().int().min(1).default(5),
@@ -48,20 +46,8 @@ const trainingStage = z.strictObject({
    * PPO, `{"loss": {"kind": "gspo"}}` of GRPO, `{"data": {"keep": {"kind": "best"}}}` of SFT.
    */
   settings: z.record(z.string(), z.json()).default({}),
-  /** Manager only; see createManagerEnvironment. */
-  episode: z
-    .strictObject({
-      facts: z.number().int().min(1).default(1),
-      emptyBankShare: z.number().min(0).max(1).default(0.25),
-      bankSizes: z.tuple([z.number().int().min(1), z.number().int().min(1)]).default([2, 40]),
-      newFactWeight: z.number().min(0).max(1).default(0.5),
-      maxNewFactQuestions: z.number().int().min(1).default(2),
-      maxShownQuestions: z.number().int().min(0).default(3),
-      invalidPenalty: z.number().min(0).default(0.1),
-      /** Facts of the validation conversation that an episode of a validation plays; absent: all. */
-      validationFacts: z.number().int().min(1).optional(),
-    })
-    .prefault({}),
+  /** Manager only. */
+  episode: managerEpisode.prefault({}),
 });
 export type TrainingStage = z.infer<typeof trainingStage>;
 

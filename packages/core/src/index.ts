@@ -5,9 +5,16 @@ export { parseJournal, replayJournal, serializeJournal } from "./bank/journal.ts
 export * from "./bank/memory-bank.ts";
 export * from "./environments/answer-environment.ts";
 export * from "./environments/answering.ts";
+export type { CompressionOptions } from "./environments/compression.ts";
+export { type CurriculumOptions, evidenceMissingMetric } from "./environments/curriculum.ts";
+export * from "./environments/grading.ts";
 export * from "./environments/manager-environment.ts";
 export * from "./environments/manager-episode.ts";
-export type { ManagerTask, ManagerTaskOptions } from "./environments/manager-tasks.ts";
+export type {
+  LocalRerolls,
+  ManagerTask,
+  ManagerTaskOptions,
+} from "./environments/manager-tasks.ts";
 export * from "./environments/turns-as-facts.ts";
 export type { FactToDecide, ParsedOperations } from "./manager/formats/manager-format.ts";
 export { type ManagerFormatName, managerFormats } from "./manager/formats/registry.ts";

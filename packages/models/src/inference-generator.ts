@@ -85,9 +85,10 @@ function stopReasonOf(finishReason: string | null | undefined): "stop" | "length
 }
 
 function responseFormatOf(constraint: Constraint) {
-  if (constraint.type === "regex")
+  if (constraint.type !== "json_schema")
     throw new ConfigError(
-      "a chat server cannot hold a text to a regular expression: use the embedded engine, or switch constraints off",
+      `a chat server cannot hold a text to ${constraint.type === "regex" ? "a regular expression" : "signatures of tools"}: ` +
+        "use the embedded engine, or switch constraints off",
     );
   const schema = parseJson(constraint.value, jsonSchemaSchema, "JSON schema of a constraint");
   return { type: "json_schema" as const, json_schema: { name: "reply", schema, strict: true } };

@@ -5,8 +5,8 @@ export interface ChatMessage {
 
 /** A grammar that every sampled text obeys. The trainer applies the same mask, so ratios stay right. */
 export interface Constraint {
-  readonly type: "regex" | "json_schema";
-  /** The regular expression (Rust syntax, whole match), or the JSON schema as JSON text. */
+  readonly type: "regex" | "json_schema" | "tools";
+  /** The regular expression (Rust syntax, whole match), the JSON schema as JSON text, or `{tools, tool_choice?}` as JSON text. */
   readonly value: string;
 }
 

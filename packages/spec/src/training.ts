@@ -21,13 +21,37 @@ export interface Episode {
   act(completion: GeneratedText): Promise<void>;
 }
 
-/** A training environment over tasks of one kind: index-addressed, so that a resumed run needs the step alone. */
+/** A validation as the run's log has it. */
+export interface ObservedValidation {
+  /** Steps done before it. */
+  readonly step: number;
+  readonly healthy: boolean;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** A training environment over tasks of one kind: index-addressed, so that a resumed run needs the step and its log alone. */
 export interface Environment<Task, E extends Episode = Episode> {
   readonly name: string;
-  /** The tasks of a step: a pure function of (step, seed). */
+  /** The tasks of a step: a pure function of (step, seed) and of the validations observed. */
   tasks(step: number): Promise<readonly Task[]>;
   taskId(task: Task): string;
   start(task: Task): E;
-  /** Rewards of all finished episodes of a step in order, scored together so that one batch can answer them. */
+  /**
+   * Rewards of finished episodes in order, scored together so that one batch can answer them. Can be asked for a part of
+   * a step's episodes as soon as these have ended, while others are still sampled; several such calls can be under way.
+   */
   rewards(episodes: readonly E[]): Promise<readonly EpisodeReward[]>;
+  /**
+   * Further tasks of a step, which begin where its episodes came by, such as a session played again from one rollout's
+   * memory. Asked once, after the episodes of `tasks(step)` have ended, with those that could be played to their end.
+   * Each task is a group of its own and joins the step's update. A pure function of (step, seed, episodes).
+   */
+  localTasks?(step: number, episodes: readonly E[]): Promise<readonly Task[]>;
+  /** How many rollouts a task's group has; undefined: as many as configured. */
+  samplesOf?(task: Task): number | undefined;
+  /**
+   * Hears of every validation in order, before the tasks of a later step are asked for: of those in the log when a run is
+   * resumed, then of each new one. What an environment keeps between steps is a function of these.
+   */
+  observe?(validation: ObservedValidation): void;
 }

@@ -55,6 +55,7 @@ function createFakeClient(able: Partial<ServerCapabilities> = {}) {
     saveWeightsForSampler: unused,
     saveNamedWeightsForSampler: unused,
     sampleWave: unused,
+    unloadModel: unused,
   };
   return { client, calls, created };
 }

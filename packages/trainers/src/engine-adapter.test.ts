@@ -55,6 +55,7 @@ interface Call {
 
 function createFakeClient(overrides: Partial<PolicyClient> = {}) {
   const calls: Call[] = [];
+  const weights: string[] = [];
   let models = 0;
   let sessions = 0;
   /** Log-probability -k and entropy k at the k-th target from 1. */
@@ -69,6 +70,9 @@ function createFakeClient(overrides: Partial<PolicyClient> = {}) {
   const client: PolicyClient = {
     getServerCapabilities: async () => capabilities,
     createModel: async () => `model-${models++}`,
+    unloadModel: async (modelId) => {
+      weights.push(`unload ${modelId}`);
+    },
     forward: async (modelId, input) => {
       calls.push({ name: "forward", modelId, input });
       return answer(input);
@@ -79,7 +83,9 @@ function createFakeClient(overrides: Partial<PolicyClient> = {}) {
     },
     optimStep: async () => ({ "grad_norm:last": 0.5 }),
     saveWeights: async (modelId, name) => `${modelId}/weights/${name}`,
-    loadWeights: async () => undefined,
+    loadWeights: async (modelId, path) => {
+      weights.push(`load ${path} into ${modelId}`);
+    },
     saveWeightsForSampler: async () => `sampling-${sessions++}`,
     saveNamedWeightsForSampler: async (modelId, name) => `${modelId}/sampler_weights/${name}`,
     sampleWave: async (sessionId, inputs) =>
@@ -95,7 +101,7 @@ function createFakeClient(overrides: Partial<PolicyClient> = {}) {
       })),
     ...overrides,
   };
-  return { client, calls };
+  return { client, calls, weights };
 }
 
 const create = (client: PolicyClient) =>
@@ -233,6 +239,22 @@ describe("createPolicyEngine", () => {
       ["forward", "model-1"],
     ]);
     expect(calls[0]?.input.data[0]?.constraint).toEqual(constraint);
+  });
+
+  it("loads kept weights into a new model once the old one has been trained, which it lets go", async () => {
+    const { client, calls, weights } = createFakeClient();
+    const engine = await create(client);
+    await engine.loadSamplerWeights("first");
+    await engine.forwardBackward([sequence], { kind: "importance_sampling" });
+    await engine.loadSamplerWeights("best");
+    expect(weights).toEqual([
+      "load first into model-0",
+      "load best into model-1",
+      "unload model-0",
+    ]);
+    await engine.forwardBackward([sequence], { kind: "importance_sampling" });
+    expect(calls.map(({ modelId }) => modelId)).toEqual(["model-0", "model-1"]);
+    expect(await engine.saveState("now")).toBe("model-1/weights/now");
   });
 
   it("gives the gradient's norm where the engine does", async () => {

@@ -17,6 +17,7 @@ export type PolicyClient = Pick<
   EngineClient,
   | "getServerCapabilities"
   | "createModel"
+  | "unloadModel"
   | "forward"
   | "forwardBackward"
   | "optimStep"
@@ -47,7 +48,8 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
   const alignment = await checkEngine(client, ["importance_sampling", "ppo"]);
   const createModel = (): Promise<string> =>
     client.createModel({ sessionId, baseModel, role: "policy", lora });
-  const modelId = await createModel();
+  let modelId = await createModel();
+  let isFresh = true;
 
   let referenceModelId: string | undefined;
   let samplingSessionId: string | undefined;
@@ -75,6 +77,7 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
       await refreshSampler();
     },
     async forwardBackward(sequences, loss) {
+      isFresh = false;
       const output = await client.forwardBackward(modelId, {
         data: sequences.map((sequence) => buildDatum(sequence, alignment)),
         ...toWireLoss(loss),
@@ -105,8 +108,21 @@ export async function createPolicyEngine(options: PolicyEngineOptions): Promise<
       return readCompletions(output, decisions, "logprobs");
     },
     saveState: (name) => client.saveWeights(modelId, name),
-    loadState: (path) => client.loadWeights(modelId, path, { optimizer: true }),
-    loadSamplerWeights: (path) => client.loadWeights(modelId, path, { optimizer: false }),
+    async loadState(path) {
+      isFresh = false;
+      await client.loadWeights(modelId, path, { optimizer: true });
+    },
+    async loadSamplerWeights(path) {
+      // Engines load weights into a new model only. What the old one has saved outlives it.
+      const oldId = modelId;
+      if (!isFresh) modelId = await createModel();
+      isFresh = false;
+      await client.loadWeights(modelId, path, { optimizer: false });
+      if (oldId === modelId) return;
+      // Its sampling session ends with it.
+      samplingSessionId = undefined;
+      await client.unloadModel(oldId);
+    },
     saveSamplerWeights: (name) => client.saveNamedWeightsForSampler(modelId, name),
   };
 }

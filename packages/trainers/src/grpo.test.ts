@@ -7,6 +7,7 @@ import {
   ModelCallError,
   NonFiniteError,
   ResumeMismatchError,
+  type Environment,
 } from "@memory-r1/spec";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -459,6 +460,204 @@ describe("checkpoints", () => {
     });
     expect(await train()).toMatchObject({ bestStep: 2, lastStep: 5 });
     expect(validated).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+});
+
+describe("going back", () => {
+  /** The second validation finds a collapse, which nothing but going back mends. */
+  const collapsing = (onCall?: SoftmaxEngineOptions["onCall"], storage?: Map<string, string>) => ({
+    config: { steps: 4, validateEvery: 1, checkpointEvery: 9 },
+    engine: {
+      ...(onCall === undefined ? {} : { onCall }),
+      ...(storage === undefined ? {} : { storage }),
+    },
+    validation: (step: number) =>
+      step === 2
+        ? { score: 0, healthy: false, reason: "collapsed", rollBack: "0.5 is missing" }
+        : { score: step },
+  });
+
+  it("takes the best weights with a fresh optimiser, says so in the log, and goes on", async () => {
+    const calls: string[] = [];
+    const { engine, train } = setUp(collapsing((method) => calls.push(method)));
+    const { history, bestStep, lastStep } = await train();
+    expect([bestStep, lastStep]).toEqual([4, 4]);
+    expect(history.map((record) => [record.type, record.step])).toEqual([
+      ["validation", 0],
+      ["step", 0],
+      ["validation", 1],
+      ["step", 1],
+      ["validation", 2],
+      ["rollback", 2],
+      ["step", 2],
+      ["validation", 3],
+      ["step", 3],
+      ["validation", 4],
+    ]);
+    expect(history[5]).toEqual({
+      type: "rollback",
+      step: 2,
+      toStep: 1,
+      reason: "0.5 is missing",
+    });
+    expect(calls.filter((call) => call === "loadSamplerWeights")).toHaveLength(1);
+    const afterLoad = calls.slice(calls.indexOf("loadSamplerWeights"));
+    expect(afterLoad.slice(0, 3)).toEqual(["loadSamplerWeights", "refreshSampler", "saveState"]);
+    // Four updates, of which the second is forgotten: step 3 begins from the weights of step 1.
+    expect(engine.trained).toHaveLength(4);
+  });
+
+  it("begins the next step from the weights of the best, not from those that collapsed", async () => {
+    const probabilities: number[] = [];
+    const setup = collapsing();
+    const { train } = setUp({
+      ...setup,
+      config: { ...setup.config, learningRate: { peak: 0.3 } },
+      validation: (step, engine) => {
+        probabilities.push(engine.probability("one", "b"));
+        return setup.validation(step);
+      },
+      options: {
+        onProgress: (event) => {
+          if (event.kind === "step" && event.step === 2) probabilities.push(Number.NaN);
+        },
+      },
+    });
+    await train();
+    const [, first = 0, second = 0, , third = 0] = probabilities;
+    // Each update of Adam moves a logit by at most the learning rate, and its first by just that: from the weights of
+    // step 1 the third comes back to where the second was, and not a step beyond.
+    expect(second).toBeGreaterThan(first);
+    expect(third).toBeGreaterThan(first);
+    expect(Math.abs(third - second)).toBeLessThan(second - first);
+  });
+
+  it("does not go back without a healthy best, nor after the last step", async () => {
+    const calls: string[] = [];
+    const { train } = setUp({
+      config: { steps: 2, validateEvery: 1 },
+      engine: { onCall: (method) => calls.push(method) },
+      validation: (step) => ({ score: step, healthy: false, reason: "bad", rollBack: "bad" }),
+    });
+    expect((await train()).history.some(({ type }) => type === "rollback")).toBe(false);
+    const last = setUp({
+      config: { steps: 2, validateEvery: 2 },
+      engine: { onCall: (method) => calls.push(method) },
+      validation: (step) => (step === 2 ? { score: 0, healthy: false, rollBack: "bad" } : {}),
+      options: { directory: join(directory, "last") },
+    });
+    await last.train();
+    expect(calls).not.toContain("loadSamplerWeights");
+  });
+
+  it("resumes from the weights that it went back to, to the same bytes", async () => {
+    const whole = setUp({ ...collapsing(), options: { directory: join(directory, "whole") } });
+    await whole.train();
+    const storage = new Map<string, string>();
+    let updates = 0;
+    const killed = setUp(
+      collapsing((method) => {
+        if (method === "optimStep" && ++updates === 3) throw new EngineLostError("killed");
+      }, storage),
+    );
+    await expect(killed.train()).rejects.toThrow(EngineLostError);
+    await setUp(collapsing(undefined, storage)).train();
+    expect(await readLog("metrics.jsonl")).toBe(
+      await readFile(join(directory, "whole", "metrics.jsonl"), "utf8"),
+    );
+  });
+});
+
+describe("an environment with local tasks", () => {
+  it("has them sampled after the others, each a group of its own size, and trained in the same step", async () => {
+    const letters = createLetterEnvironment({ tasks: twoTasks });
+    const asked: (readonly [number, number])[] = [];
+    const { engine, train } = setUp({
+      config: { steps: 1 },
+      options: {
+        environment: {
+          ...letters,
+          localTasks: (step, episodes) => {
+            // Every global episode has ended.
+            for (const { written } of episodes) expect(written).toHaveLength(1);
+            asked.push([step, episodes.length]);
+            return Promise.resolve([{ id: "local", letters: "a" }]);
+          },
+          samplesOf: ({ id }) => (id === "local" ? 12 : undefined),
+        },
+      },
+    });
+    const [record] = stepsOf((await train()).history);
+    expect(asked).toEqual([[0, 16]]);
+    expect(engine.requests.map(({ count }) => count)).toEqual([8, 8, 12]);
+    expect(engine.requests.map(({ messages }) => messages[0]?.content)).toEqual([
+      "one",
+      "two",
+      "local",
+    ]);
+    expect(record?.groups?.count).toBe(3);
+    expect(record?.samples?.count).toBe(28);
+    expect(record?.environment?.episodes).toBe(28);
+    expect(engine.trained.flat().some(({ promptTokens }) => promptTokens.length === 5)).toBe(true);
+  });
+
+  it("is as it was where it has none", async () => {
+    const plain = await setUp().train();
+    const letters = createLetterEnvironment({ tasks: twoTasks });
+    const withNone = await setUp({
+      options: {
+        directory: join(directory, "none"),
+        environment: { ...letters, localTasks: () => Promise.resolve([]) },
+      },
+    }).train();
+    expect(withNone.history).toEqual(plain.history);
+  });
+});
+
+describe("an environment that observes validations", () => {
+  it("hears of each once, before the next tasks, and of those of the log when resumed", async () => {
+    const heard: (readonly [string, number])[] = [];
+    const environment = (): Environment<LetterTask, LetterEpisode> => {
+      const letters = createLetterEnvironment({ tasks: twoTasks });
+      return {
+        ...letters,
+        tasks: (step) => {
+          heard.push(["tasks", step]);
+          return letters.tasks(step);
+        },
+        observe: ({ step, healthy, metrics }) => {
+          expect([healthy, metrics]).toEqual([true, {}]);
+          heard.push(["observed", step]);
+        },
+      };
+    };
+    const storage = new Map<string, string>();
+    const config = { validateEvery: 1, checkpointEvery: 1, learningRate: { peak: 0.3 } };
+    await setUp({
+      config: { ...config, steps: 2 },
+      engine: { storage },
+      options: { environment: environment() },
+    }).train();
+    expect(heard).toEqual([
+      ["observed", 0],
+      ["tasks", 0],
+      ["observed", 1],
+      ["tasks", 1],
+      ["observed", 2],
+    ]);
+    heard.length = 0;
+    await setUp({
+      config: { ...config, steps: 3 },
+      engine: { storage },
+      options: { environment: environment() },
+    }).train();
+    expect(heard).toEqual([
+      ["observed", 0],
+      ["observed", 1],
+      ["observed", 2],
+      ["tasks", 2],
+      ["observed", 3],
+    ]);
   });
 });
 

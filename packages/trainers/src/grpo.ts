@@ -59,6 +59,7 @@ export async function trainGrpo<Task, E extends Episode>(
   return runTrainingLoop(options, {
     config,
     configHash: hashConfiguration("grpo", config, { ...options, data: environment.name }),
+    observe: (validation) => environment.observe?.(validation),
     async takeStep(step, timer) {
       const rollout = await rollOut(
         { environment, engine, stage, runSeed, config, signal },

@@ -45,7 +45,7 @@ export interface PolicyEngine extends TextGenerator {
   saveState(name: string): Promise<string>;
   /** Goes back to a saved state. To be called before anything else. */
   loadState(path: string): Promise<void>;
-  /** Starts from the weights that `saveSamplerWeights` kept, with a fresh optimiser. To be called before anything else. */
+  /** Goes on from the weights that `saveSamplerWeights` kept, with a fresh optimiser, at any time. `generate` is to be refreshed. */
   loadSamplerWeights(path: string): Promise<void>;
   /** Keeps the weights of now for sampling sessions; returns the path that opens one. */
   saveSamplerWeights(name: string): Promise<string>;

@@ -58,6 +58,7 @@ export async function trainPpo<Task, E extends Episode>(
   return runTrainingLoop(options, {
     config,
     configHash: hashConfiguration("ppo", config, { ...options, data: environment.name }),
+    observe: (validation) => environment.observe?.(validation),
     besides: {
       save: async (name) => ({ criticPath: await critic.saveState(name), klCoefficient }),
       async load(saved) {

@@ -76,8 +76,9 @@ interface Scoring<E> {
 }
 
 /**
- * Plays all episodes of a step side by side, one decision of each per wave. Episodes that end in one wave are scored
- * together, while the next wave is sampled: which are scored together never depends on time.
+ * Plays all episodes of a step side by side, one decision of each per wave, then those that begin where these came by
+ * (the environment's local tasks). Episodes that end in one wave are scored together, while the next wave is sampled:
+ * which are scored together never depends on time.
  * @throws ConfigError for a step without tasks, or an environment that gives too few rewards.
  * @throws ModelCallError if more than half of the samples failed.
  * @throws NonFiniteError if a reward or a metric is not finite.
@@ -93,10 +94,12 @@ export async function rollOut<Task, E extends Episode>(
     throw new ConfigError(
       `environment "${environment.name}" has no tasks for step ${step}: give it data to train on`,
     );
+  const allTasks = [...tasks];
   const startGroup = (group: number): readonly Sample<E>[] => {
-    const task = tasks[group];
+    const task = allTasks[group];
     if (task === undefined) throw new RangeError(`step ${step} has no task ${group}`);
-    return Array.from({ length: config.samplesPerTask }, (_, index): Sample<E> => ({
+    const length = environment.samplesOf?.(task) ?? config.samplesPerTask;
+    return Array.from({ length }, (_, index): Sample<E> => ({
       group,
       index,
       taskId: environment.taskId(task),
@@ -107,21 +110,34 @@ export async function rollOut<Task, E extends Episode>(
   };
 
   const samples = tasks.map((_, group) => startGroup(group));
-  const first = await playAndScore(
-    options,
-    samples,
-    { step, attempt: 0 },
-    config.samplingParts,
-    timer,
+  const rewards = new Map(
+    await playAndScore(options, samples, { step, attempt: 0 }, config.samplingParts, timer),
   );
-  const rewards = new Map(first);
   const rewardsOf = (group: readonly Sample<E>[]): readonly (number | undefined)[] =>
     group.map((sample) => rewards.get(sample)?.reward);
-  stopIfMostFailed(
-    step,
-    samples.flat(),
-    samples.flatMap((group) => rewardsOf(group)),
-  );
+  const checkFailures = (): void =>
+    stopIfMostFailed(
+      step,
+      samples.flat(),
+      samples.flatMap((group) => rewardsOf(group)),
+    );
+  checkFailures();
+
+  const ended = samples.flat().filter((sample) => sample.failure === undefined);
+  const localTasks =
+    (await environment.localTasks?.(
+      step,
+      ended.map((sample) => sample.episode),
+    )) ?? [];
+  if (localTasks.length > 0) {
+    allTasks.push(...localTasks);
+    const local = localTasks.map((_, position) => startGroup(tasks.length + position));
+    const scores = await playAndScore(options, local, { step, attempt: 0 }, 1, timer);
+    samples.push(...local);
+    for (const [sample, score] of scores) rewards.set(sample, score);
+    checkFailures();
+  }
+  const firstRewards = [...rewards.values()].flatMap(({ reward }) => reward ?? []);
 
   let resampled = 0;
   for (let attempt = 1; attempt <= config.resampleTries; attempt++) {
@@ -147,7 +163,7 @@ export async function rollOut<Task, E extends Episode>(
     samples: samples.flat(),
     rewards: samples.flat().map((sample) => rewards.get(sample)),
     groupRewards: samples.map((group) => rewardsOf(group)),
-    firstRewards: [...first.values()].flatMap(({ reward }) => reward ?? []),
+    firstRewards,
     resampled,
   };
 }

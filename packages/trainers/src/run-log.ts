@@ -134,13 +134,26 @@ export const validationRecordSchema = z.strictObject({
   score: z.number(),
   healthy: z.boolean(),
   reason: z.string().optional(),
+  /** Why training was to go back to the best weights. */
+  rollBack: z.string().optional(),
   metrics: z.record(z.string(), z.number()),
 });
 export type ValidationRecord = z.infer<typeof validationRecordSchema>;
 
+/** Training went on from the best weights of an earlier step, with a fresh optimiser. */
+const rollbackRecordSchema = z.strictObject({
+  type: z.literal("rollback"),
+  /** Steps done; the next one has this number. */
+  step: z.int(),
+  /** The step whose weights were taken. */
+  toStep: z.int(),
+  reason: z.string(),
+});
+
 export const logRecordSchema = z.discriminatedUnion("type", [
   stepRecordSchema,
   validationRecordSchema,
+  rollbackRecordSchema,
 ]);
 export type LogRecord = z.infer<typeof logRecordSchema>;
 

@@ -1,4 +1,9 @@
-import { ConfigError, NonFiniteError, ResumeMismatchError } from "@memory-r1/spec";
+import {
+  ConfigError,
+  NonFiniteError,
+  ResumeMismatchError,
+  type ObservedValidation,
+} from "@memory-r1/spec";
 import type { PolicyEngine } from "./policy-engine.ts";
 import {
   openRunLog,
@@ -16,6 +21,8 @@ export interface Validation {
   readonly healthy: boolean;
   /** Why it is not healthy. */
   readonly reason?: string;
+  /** Why training should go back to the best weights, if these are healthy and of an earlier step; absent: it should not. */
+  readonly rollBack?: string;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -109,6 +116,8 @@ export interface TrainingPlan {
     readonly save: (name: string) => Promise<NonNullable<Checkpoint["ppo"]>>;
     readonly load: (saved: NonNullable<Checkpoint["ppo"]>) => Promise<void>;
   };
+  /** Hears of the validations of the log when a run is resumed, then of each new one. */
+  readonly observe?: (validation: ObservedValidation) => void;
 }
 
 /**
@@ -140,11 +149,24 @@ export async function runTrainingLoop(
     options.onProgress?.({ kind: "record", record: entry, steps: config.steps });
   }
 
+  /** Goes on from the best weights instead of those of now: the moments that led away from them are forgotten, too. */
+  async function goBack(to: Checkpoint["best"], reason: string): Promise<void> {
+    await timer.measure("refresh", async () => {
+      await engine.loadSamplerWeights(to.samplerPath);
+      await engine.refreshSampler();
+    });
+    await record({ type: "rollback", step: completed, toStep: to.step, reason });
+  }
+
   /** Keeps the weights of now if they are the best yet. Ties go to the earlier, which was trained less. */
   async function validate(): Promise<void> {
     const validation = await timer.measure("validate", () => options.evaluate(completed));
-    await record(toValidationRecord(completed, validation));
-    const { score, healthy } = validation;
+    const entry = toValidationRecord(completed, validation);
+    await record(entry);
+    plan.observe?.(entry);
+    const { score, healthy, rollBack } = validation;
+    if (rollBack !== undefined && best?.healthy === true && completed < config.steps)
+      await goBack(best, rollBack);
     const better = best === undefined || (healthy === best.healthy ? score > best.score : healthy);
     if (!better) return;
     const samplerPath = await timer.measure("checkpoint", () =>
@@ -197,8 +219,15 @@ export async function runTrainingLoop(
         `${options.directory} has a validation but no checkpoint: start in a new folder`,
       );
     const isNewBest = best.step === completed;
+    const hasGoneBack = log.history.some(
+      (entry) => entry.type === "rollback" && entry.step === completed,
+    );
     const isDue =
-      isNewBest || isLast || outOfPatience() || completed % config.checkpointEvery === 0;
+      isNewBest ||
+      isLast ||
+      hasGoneBack ||
+      outOfPatience() ||
+      completed % config.checkpointEvery === 0;
     const isSaved = checkpoint?.step === completed && checkpoint.best.step === best.step;
     if (isDue && !isSaved) await saveCheckpoint(best);
     const seconds = timer.take();
@@ -212,6 +241,7 @@ export async function runTrainingLoop(
     if (log.resumed.ppo !== undefined) await plan.besides?.load(log.resumed.ppo);
   } else if (options.initialWeightsPath !== undefined)
     await engine.loadSamplerWeights(options.initialWeightsPath);
+  for (const entry of log.history) if (entry.type === "validation") plan.observe?.(entry);
   await timer.measure("refresh", () => engine.refreshSampler());
   try {
     let kept = await closeStep();

@@ -105,7 +105,9 @@ export async function trainWords(options: WordTrainingOptions): Promise<string> 
     const updates = history.flatMap((record) =>
       record.type === "step" && record.update !== null ? [record.update] : [],
     );
-    const gap = Math.max(...updates.map(({ logProbDifference }) => logProbDifference.meanAbsolute));
+    const gap = Math.max(
+      ...updates.map(({ logProbDifference }) => logProbDifference?.meanAbsolute ?? Number.NaN),
+    );
     if (lastStep !== steps || updates.length === 0)
       throw new Error(`${lastStep} steps of ${steps}, ${updates.length} of them with an update`);
     if (!(gap < 1e-4))

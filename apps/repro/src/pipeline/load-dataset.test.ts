@@ -3,6 +3,7 @@ import {
   createAnswerAgent,
   createBm25Retriever,
   createManagerEnvironment,
+  createMetricGrader,
   createMemoryManager,
 } from "@memory-r1/core";
 import { splitDataset } from "@memory-r1/datasets";
@@ -82,14 +83,12 @@ const manager = createMemoryManager({
   retriever,
 });
 const reader = createExtractiveReader();
-const score: RunServices["score"] = (metric) => (prediction, question) => {
-  const outcome = scoreAnswer(
-    metric === "squad-em" ? "squad-em" : "squad-f1",
-    prediction,
-    question,
-  );
-  return outcome.status === "graded" ? outcome.score : undefined;
-};
+const grader: RunServices["grader"] = (reward) =>
+  createMetricGrader((prediction, question) => {
+    const metric = reward === "squad-em" ? "squad-em" : "squad-f1";
+    const outcome = scoreAnswer(metric, prediction, question);
+    return outcome.status === "graded" ? outcome.score : undefined;
+  });
 
 const unused = (): never => {
   throw new Error("scripted agents need no tokens");
@@ -138,7 +137,7 @@ describe("the user's own data", () => {
     const [trained] = train.conversations;
     if (trained === undefined) throw new Error("there is a conversation to train on");
     const environment = createManagerEnvironment({
-      conversation: trained,
+      conversations: [trained],
       questions: train.questions,
       tasksPerStep: 3,
       seed: 1,
@@ -147,7 +146,7 @@ describe("the user's own data", () => {
       bankSizes: [1, 2],
       manager,
       reader: { generator: reader, agent: answerAgent, retriever, count: 2 },
-      score: score("squad-f1"),
+      grade: grader("squad-f1"),
       newFactWeight: 0.5,
       maxNewFactQuestions: 2,
       maxShownQuestions: 2,
@@ -201,7 +200,7 @@ describe("the user's own data", () => {
       unconstrainedManager: manager,
       base: reader,
       trained: () => Promise.resolve(reader),
-      score,
+      grader,
       fingerprint: "",
     };
     const { predictions, questions } = await evaluateArms(services, {

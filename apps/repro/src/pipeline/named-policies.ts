@@ -7,7 +7,7 @@ import {
   type RetrieverName,
   retrievers,
 } from "@memory-r1/core";
-import { metrics } from "@memory-r1/metrics";
+import { judges, metrics } from "@memory-r1/metrics";
 import type { Experiment } from "../experiment.ts";
 import { knownName } from "./known-name.ts";
 
@@ -21,7 +21,10 @@ export interface NamedPolicies {
 /** Looks up every name before anything long starts. @throws ConfigError for one that no registry has */
 export function namePolicies(experiment: Experiment): NamedPolicies {
   for (const metric of experiment.evaluation.metrics) knownName("metric", metric, metrics);
-  for (const stage of experiment.training) knownName("metric", stage.reward, metrics);
+  for (const { reward } of experiment.training) {
+    if (typeof reward === "string") knownName("metric", reward, metrics);
+    else knownName("judge", reward.judge, judges);
+  }
   for (const { memory, answerVariant } of experiment.evaluation.arms) {
     if (memory.kind === "baseline") knownName("baseline", memory.baseline, baselines);
     if (answerVariant !== undefined) knownName("answer variant", answerVariant, answerVariants);

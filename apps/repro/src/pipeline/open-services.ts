@@ -7,13 +7,12 @@ import {
 } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
-import { metrics, scoreAnswer } from "@memory-r1/metrics";
 import { createInferenceEmbedding } from "@memory-r1/models";
 import type { Manifest } from "@memory-r1/report";
 import type { Dataset, EngineLostError, TextGenerator } from "@memory-r1/spec";
 import type { RunContext } from "../run-context.ts";
-import { knownName } from "./known-name.ts";
 import { namePolicies } from "./named-policies.ts";
+import { createRewardGraders, judgeModels } from "./reward-graders.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 
@@ -93,6 +92,7 @@ export async function openServices(options: {
     };
     const base = await generatorOf({ baseModel: model.name }, model.name);
     const answerAgent = createAnswerAgent({ variant: policies.variant });
+    const graders = createRewardGraders(base, context);
     const services: RunServices = {
       experiment,
       context,
@@ -121,13 +121,7 @@ export async function openServices(options: {
         opened.set(samplerPath, known);
         return known;
       },
-      score: (name) => {
-        const metric = knownName("metric", name, metrics);
-        return (prediction, question) => {
-          const outcome = scoreAnswer(metric, prediction, question);
-          return outcome.status === "graded" ? outcome.score : undefined;
-        };
-      },
+      grader: (reward) => graders.of(reward),
       fingerprint: options.fingerprint,
     };
     const capabilities = await client.getServerCapabilities();
@@ -136,10 +130,13 @@ export async function openServices(options: {
       models: [
         { role: "policy and reader", ...manifestModel(model) },
         { role: "embedding", ...manifestModel(launched.embedding) },
+        ...judgeModels(experiment),
       ],
       versions: { engine: capabilities.engine.version },
       lost: launched.lost,
-      close: () => launched.stop(),
+      close: async () => {
+        await Promise.all([graders.close(), launched.stop()]);
+      },
     };
   } catch (error) {
     await launched.stop();

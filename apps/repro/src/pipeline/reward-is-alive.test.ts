@@ -5,11 +5,12 @@ import {
   createBm25Retriever,
   createManagerEnvironment,
   createMemoryManager,
+  createMetricGrader,
   datedFacts,
 } from "@memory-r1/core";
 import { loadLocomoMini, splitDataset } from "@memory-r1/datasets";
 import { scoreAnswer } from "@memory-r1/metrics";
-import type { EpisodeReward, Question } from "@memory-r1/spec";
+import type { EpisodeReward } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { createExtractiveReader } from "./__fixtures__/extractive-reader.ts";
 import {
@@ -34,10 +35,10 @@ const retriever = createBm25Retriever();
 const agent = createAnswerAgent({ variant: "short" });
 const generator = createExtractiveReader();
 
-function score(prediction: string, question: Question): number | undefined {
+const grade = createMetricGrader((prediction, question) => {
   const outcome = scoreAnswer("squad-f1", prediction, question);
   return outcome.status === "graded" ? outcome.score : undefined;
-}
+});
 
 function meanOf(rewards: readonly EpisodeReward[]): number {
   const values = rewards.flatMap(({ reward }) => (reward === undefined ? [] : [reward]));
@@ -64,7 +65,7 @@ describe("the Answer Agent's reward", () => {
       tasksPerStep: tasks.length,
       seed: 1,
       agent,
-      score,
+      grade,
     });
     const episodes = await Promise.all(
       (await environment.tasks(0)).map(async (task) => {
@@ -105,10 +106,8 @@ describe("the Answer Agent's reward", () => {
 
 describe("the Manager's reward", () => {
   function environmentOf(factsPerEpisode: number, emptyBankShare: number) {
-    const [conversation] = train.conversations;
-    if (conversation === undefined) throw new Error("the mini set trains on a conversation");
     return createManagerEnvironment({
-      conversation,
+      conversations: train.conversations,
       questions: train.questions,
       tasksPerStep: 10,
       seed: 1,
@@ -122,7 +121,7 @@ describe("the Manager's reward", () => {
         retriever,
       }),
       reader: { generator, agent, retriever, count: 8 },
-      score,
+      grade,
       newFactWeight: 0.5,
       maxNewFactQuestions: 4,
       maxShownQuestions: 3,

@@ -1,9 +1,10 @@
-import type { AnswerAgent, AnswerScore, MemoryManager, Retriever } from "@memory-r1/core";
+import type { AnswerAgent, AnswerGrader, MemoryManager, Retriever } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import type { ChatTokenizer, EngineClient } from "@memory-r1/engine";
 import type { Dataset, EmbeddingModel, TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../experiment.ts";
 import type { RunContext } from "../run-context.ts";
+import type { RewardSource } from "../training-options.ts";
 
 /** A trained agent: where its weights are, and how it did on the validation conversation. */
 export interface TrainedAgent {
@@ -39,7 +40,8 @@ export interface RunServices {
   readonly base: TextGenerator;
   /** A generator of saved weights; the base model's own where they change nothing. */
   trained(agent: TrainedAgent): Promise<TextGenerator>;
-  score(metric: string): AnswerScore;
+  /** Grades answers by a metric or a judge, whose model is opened when it is first asked. */
+  grader(reward: RewardSource): AnswerGrader;
   /** Hash of all that decides results beside a phase's own configuration: data, prompts, models, seed. */
   readonly fingerprint: string;
 }

@@ -1,7 +1,6 @@
-import type { Answer, AnswerScore } from "@memory-r1/core";
-import type { Question } from "@memory-r1/spec";
+import type { Answer } from "@memory-r1/core";
 
-/** Mean score of the answers that could be graded, and counts of all. An unparsable reply scores 0; a failed call is left out. */
+/** Mean score of the answers that could be graded, and counts of all. */
 export interface AnswerSummary {
   /** Undefined where nothing could be graded. */
   readonly mean: number | undefined;
@@ -12,26 +11,26 @@ export interface AnswerSummary {
   };
 }
 
+/**
+ * @param scores those of the answers, in their order, as gradeAnswers gives them: an unparsable reply has scored 0, a
+ * failed call has no score
+ */
 export function summariseAnswers(
   answers: readonly Answer[],
-  questions: readonly Question[],
-  score: AnswerScore,
+  scores: readonly (number | undefined)[],
 ): AnswerSummary {
-  let sum = 0;
-  let graded = 0;
-  let unparsable = 0;
-  let failed = 0;
-  for (const [index, question] of questions.entries()) {
-    const answer = answers[index];
-    if (answer === undefined || answer.status === "failed") {
-      failed += 1;
-      continue;
-    }
-    if (answer.status === "unparsable") unparsable += 1;
-    const value = answer.status === "answered" ? score(answer.answer, question) : 0;
-    if (value === undefined) continue;
-    sum += value;
-    graded += 1;
-  }
-  return { mean: graded === 0 ? undefined : sum / graded, counts: { graded, unparsable, failed } };
+  const graded = scores.filter((score) => score !== undefined);
+  const countOf = (status: Answer["status"]): number =>
+    answers.filter((answer) => answer.status === status).length;
+  return {
+    mean:
+      graded.length === 0
+        ? undefined
+        : graded.reduce((sum, score) => sum + score, 0) / graded.length,
+    counts: {
+      graded: graded.length,
+      unparsable: countOf("unparsable"),
+      failed: countOf("failed"),
+    },
+  };
 }

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import {
   answerAll,
+  type AnswerGrader,
   type AnswerTask,
   bankOfFacts,
   createAnswerEnvironment,
   datedFacts,
+  gradeAnswers,
   type MemoryBank,
   selectMemories,
 } from "@memory-r1/core";
@@ -32,18 +34,18 @@ export async function trainAnswerAgent(
   const banks = await banksOf(services, stage, agents.manager, [parts.train, parts.validation]);
   const tasks = await tasksOf(services, parts.train, banks);
   const validationTasks = await tasksOf(services, parts.validation, banks);
-  const score = services.score(stage.reward);
+  const grade = services.grader(stage.reward);
   return trainStage(services, stage, {
     environment: createAnswerEnvironment({
       tasks,
       tasksPerStep: stage.tasksPerStep,
       seed: deriveSeed(experiment.seed, stage.name),
       agent: services.answerAgent,
-      score,
+      grade,
     }),
     maxTokens: services.answerAgent.maxTokens,
     startFrom: agents.answer,
-    evaluate: (generator) => validate(services, generator, validationTasks, stage.reward),
+    evaluate: (generator) => validate(services, generator, validationTasks, grade),
   });
 }
 
@@ -109,14 +111,15 @@ async function validate(
   services: RunServices,
   generator: TextGenerator,
   tasks: readonly AnswerTask[],
-  metric: string,
+  grade: AnswerGrader,
 ): Promise<Validation> {
   const answers = await answerAll({ generator, agent: services.answerAgent, requests: tasks });
-  const { mean, counts } = summariseAnswers(
+  const scores = await gradeAnswers(
+    grade,
     answers,
     tasks.map((task) => task.question),
-    services.score(metric),
   );
+  const { mean, counts } = summariseAnswers(answers, scores);
   return mean === undefined
     ? {
         score: 0,

@@ -4,6 +4,7 @@ import { createAnswerAgent } from "../answer/answer-agent.ts";
 import type { AnswerVariantName } from "../answer/variants/registry.ts";
 import { allQuestions, questions } from "./__fixtures__/ana-and-ben.ts";
 import { type AnswerTask, createAnswerEnvironment } from "./answer-environment.ts";
+import { createMetricGrader } from "./grading.ts";
 
 /** Exact match; undefined where there is no gold answer. */
 function score(prediction: string, question: Question): number | undefined {
@@ -22,7 +23,7 @@ function environment(variant: AnswerVariantName = "short", asked = allQuestions)
     tasksPerStep: 4,
     seed: 3,
     agent: createAnswerAgent({ variant }),
-    score,
+    grade: createMetricGrader(score),
   });
 }
 

@@ -7,6 +7,8 @@ import type {
   Question,
 } from "@memory-r1/spec";
 import type { AnswerAgent, AnswerMemory } from "../answer/answer-agent.ts";
+import type { Answer } from "./answering.ts";
+import { type AnswerGrader, gradeAnswers } from "./grading.ts";
 import { tasksOfStep } from "./task-order.ts";
 
 /** A question with the memories retrieved for it from the bank that this stage trains on. */
@@ -14,9 +16,6 @@ export interface AnswerTask {
   readonly question: Question;
   readonly memories: readonly AnswerMemory[];
 }
-
-/** Scores an answer; undefined where it cannot be graded. The same function that the result table reports. */
-export type AnswerScore = (prediction: string, question: Question) => number | undefined;
 
 export interface AnswerEpisode extends Episode {
   readonly task: AnswerTask;
@@ -33,15 +32,14 @@ export function createAnswerEnvironment(options: {
   readonly tasksPerStep: number;
   readonly seed: number;
   readonly agent: AnswerAgent;
-  readonly score: AnswerScore;
+  readonly grade: AnswerGrader;
 }): Environment<AnswerTask, AnswerEpisode> {
   return {
     name: "answer-agent",
     tasks: (step) => Promise.resolve(tasksOfStep(options.tasks, { ...options, step })),
     taskId: (task) => task.question.id,
     start: (task) => startEpisode(options.agent, task),
-    rewards: (episodes) =>
-      Promise.resolve(episodes.map((episode) => rewardOf(episode, options.agent, options.score))),
+    rewards: (episodes) => rewardsOf(episodes, options.agent, options.grade),
   };
 }
 
@@ -59,10 +57,27 @@ function startEpisode(agent: AnswerAgent, task: AnswerTask): AnswerEpisode {
   };
 }
 
-function rewardOf(episode: AnswerEpisode, agent: AnswerAgent, score: AnswerScore): EpisodeReward {
-  const reply = episode.reply();
-  if (reply === undefined) return { reward: undefined, metrics: {} };
-  const parsed = agent.parse(reply);
-  if (parsed.status === "unparsable") return { reward: 0, metrics: { unparsable: 1 } };
-  return { reward: score(parsed.answer, episode.task.question), metrics: { unparsable: 0 } };
+/** A reply of the policy is an answer like any other; one that never came is a failed call. */
+async function rewardsOf(
+  episodes: readonly AnswerEpisode[],
+  agent: AnswerAgent,
+  grade: AnswerGrader,
+): Promise<EpisodeReward[]> {
+  const answers = episodes.map((episode): Answer => {
+    const raw = episode.reply();
+    if (raw === undefined) return { status: "failed", reason: "no reply" };
+    const parsed = agent.parse(raw);
+    return parsed.status === "parsed"
+      ? { status: "answered", answer: parsed.answer, raw }
+      : { status: "unparsable", reason: parsed.reason, raw };
+  });
+  const scores = await gradeAnswers(
+    grade,
+    answers,
+    episodes.map(({ task }) => task.question),
+  );
+  return answers.map(({ status }, index) => ({
+    reward: scores[index],
+    metrics: status === "failed" ? {} : { unparsable: status === "unparsable" ? 1 : 0 },
+  }));
 }

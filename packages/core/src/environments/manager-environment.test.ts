@@ -5,6 +5,7 @@ import { createMemoryManager } from "../manager/memory-manager.ts";
 import { createBm25Retriever } from "../retrieval/bm25-retriever.ts";
 import { allQuestions, conversation, questions } from "./__fixtures__/ana-and-ben.ts";
 import { createInformedReader, readPrompt } from "./__fixtures__/informed-reader.ts";
+import { createMetricGrader } from "./grading.ts";
 import { createManagerEnvironment, type ManagerEnvironmentOptions } from "./manager-environment.ts";
 import type { ManagerEpisode } from "./manager-episode.ts";
 import type { ManagerTask } from "./manager-tasks.ts";
@@ -20,7 +21,7 @@ function score(prediction: string, question: Question): number | undefined {
 /** Every start bank is all that was said before, and the reader sees the whole bank, unless a test says otherwise. */
 function environment(changes: Partial<ManagerEnvironmentOptions> = {}) {
   return createManagerEnvironment({
-    conversation,
+    conversations: [conversation],
     questions: allQuestions,
     tasksPerStep: 6,
     seed: 1,
@@ -34,7 +35,7 @@ function environment(changes: Partial<ManagerEnvironmentOptions> = {}) {
       retriever,
     }),
     reader: readerOf(createInformedReader()),
-    score,
+    grade: createMetricGrader(score),
     newFactWeight: 0.5,
     maxNewFactQuestions: 3,
     maxShownQuestions: 3,
@@ -126,6 +127,9 @@ describe("the Manager's reward", () => {
       rejected: 0,
       bankSize: 3,
       bankGrowth: 0,
+      facts: 1,
+      "reader/questions": 4,
+      "reader/questionsShared": 0,
       "operations/ADD": 0,
       "operations/UPDATE": 1,
       "operations/DELETE": 0,
@@ -196,7 +200,7 @@ describe("the Manager's reward", () => {
   });
 
   it("masks the sample where the metric cannot grade", async () => {
-    const env = environment({ score: () => undefined });
+    const env = environment({ grade: createMetricGrader(() => undefined) });
     expect(valuesOf(await rewardsOf(env, questions.pupils, ["NOOP"]))).toEqual([undefined]);
   });
 

@@ -47,6 +47,8 @@ export interface ManagerEpisode<Start extends EpisodeStart = EpisodeStart> exten
   /** Undefined when every fact has been decided on. */
   nextPrompt(): Promise<ManagerPrompt | undefined>;
   bank(): MemoryBank;
+  /** The bank as it was before the fact at a position was decided on, from 0; undefined: not come to yet. A copy. */
+  bankBefore(position: number): MemoryBank | undefined;
   /** Operations that were applied. */
   operationCounts(): Readonly<Record<MemoryOperationKind, number>>;
   /** Replies that made no sense. They change nothing. */
@@ -61,6 +63,7 @@ export function startManagerEpisode<Start extends EpisodeStart>(
   start: Start,
 ): ManagerEpisode<Start> {
   const bank = start.bank.fork();
+  const before: MemoryBank[] = [];
   const counts: Record<MemoryOperationKind, number> = { ADD: 0, UPDATE: 0, DELETE: 0, NOOP: 0 };
   let unparsable = 0;
   let rejected = 0;
@@ -69,12 +72,14 @@ export function startManagerEpisode<Start extends EpisodeStart>(
   return {
     start,
     bank: () => bank,
+    bankBefore: (at) => before[at]?.fork(),
     operationCounts: () => counts,
     unparsableCount: () => unparsable,
     rejectedCount: () => rejected,
     nextPrompt: async () => {
       const next = start.facts[position];
       if (next === undefined) return undefined;
+      before[position] ??= bank.fork();
       prompt = await manager.prompt({ bank, fact: next.fact, date: next.date });
       return prompt;
     },

@@ -237,6 +237,9 @@ export function createSoftmaxEngine(options: SoftmaxEngineOptions = {}): Softmax
       return save(`sampler/${name}`);
     },
     async loadSamplerWeights(path) {
+      options.onCall?.("loadSamplerWeights");
+      optimizerSteps = 0;
+      gradients = new Map();
       const state = parseJson(storage.get(path) ?? "", stateSchema, path);
       rows = new Map(
         state.rows.map(([key, row]) => [key, { ...row, mean: zeros(), square: zeros() }]),

@@ -72,7 +72,7 @@ async function run(base: ScriptedGenerator, folder: string) {
       unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
       base,
       trained: () => Promise.reject(new Error("nothing here is trained")),
-      score: () => () => undefined,
+      grader: () => (answers) => Promise.resolve(answers.map(() => undefined)),
       fingerprint: "",
     },
     { manager: undefined, answer: undefined },
