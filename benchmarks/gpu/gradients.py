@@ -1,7 +1,7 @@
 """Gradients of a group packed into shared rows against those of its sequences in rows of their own.
 
-In float32 the two must be equal up to rounding. In bfloat16 each is compared with the float32 gradient: packing must not
-be further from it than separate rows are. Prints one JSON line.
+In float32 the two must be equal up to rounding. In bfloat16 each is compared with the float32 gradient: packing must
+not be further from it than separate rows are. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import gc
 import json
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -57,7 +58,7 @@ def main() -> None:
         name: distance(compute_gradient(given, data, dtype, packed=packed)[0], exact)
         for name, dtype, packed in RUNS
     }
-    print(
+    sys.stdout.write(
         json.dumps(
             {
                 "deviceName": (
@@ -72,6 +73,7 @@ def main() -> None:
                 <= LARGEST_BFLOAT16_FACTOR * distances["bfloat16 separate"],
             }
         )
+        + "\n"
     )
 
 

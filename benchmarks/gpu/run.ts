@@ -129,11 +129,7 @@ async function prepareModel(
 ): Promise<string> {
   const script = join(gpuDirectory, "make_model.py");
   const version = (await sha256OfFile(script)).slice(0, 8);
-  const directory = join(
-    prepared.cacheDirectory,
-    "benchmarks",
-    `random-${modelShape}-${version}`,
-  );
+  const directory = join(prepared.cacheDirectory, "benchmarks", `random-${modelShape}-${version}`);
   if (existsSync(directory)) return directory;
   say(`making a model of random weights in ${directory} (once)`);
   await runWorker({

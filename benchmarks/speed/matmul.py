@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def main() -> None:
     layers = read_layers(given.model)
     seconds = sum(measure(given.rows, *layer, dtype, device) for layer in layers)
     operations = sum(2 * given.rows * inner * outer for inner, outer in layers)
-    print(
+    sys.stdout.write(
         json.dumps(
             {
                 "squareGflops": square,
@@ -47,6 +48,7 @@ def main() -> None:
                 "layerGflops": operations / seconds / 1e9,
             }
         )
+        + "\n"
     )
 
 

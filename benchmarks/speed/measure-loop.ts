@@ -60,6 +60,10 @@ export async function measureLoop(options: {
         tokenizer,
       });
       const steps = repetitions + stepsAround;
+      // Written before the clock starts: a run finds its questions in the data.
+      const prompts = Array.from({ length: steps }, (_, step) =>
+        inventPrompt(shape, seed, step, tokenizer),
+      );
       const observations: LoopObservation[] = [];
       let before = readUse();
       await trainGrpo({
@@ -74,7 +78,7 @@ export async function measureLoop(options: {
         stage: "speed",
         runSeed: seed,
         fingerprint: "speed",
-        environment: createEnvironment(shape, seed, tokenizer),
+        environment: createEnvironment(shape, prompts),
         engine: policy,
         directory: join(directory, "run"),
         evaluate: async () => ({ score: 0, healthy: true, metrics: {} }),
@@ -132,8 +136,7 @@ const things = ["a bicycle", "a telescope", "a violin", "a raincoat", "a kettle"
 /** One question a step over invented memories, with another prompt each time. */
 function createEnvironment(
   shape: Shape,
-  seed: number,
-  tokenizer: ChatTokenizer,
+  prompts: readonly string[],
 ): Environment<number, SpeedEpisode> {
   return {
     name: "speed",
@@ -145,7 +148,7 @@ function createEnvironment(
         async nextPrompt(): Promise<PolicyPrompt | undefined> {
           if (text !== undefined) return undefined;
           return {
-            messages: [{ role: "user", content: inventPrompt(shape, seed, step, tokenizer) }],
+            messages: [{ role: "user", content: prompts[step] ?? "" }],
             // Text so long that the end of the turn is not allowed before all tokens are sampled.
             constraint: {
               type: "regex",
@@ -165,16 +168,10 @@ function createEnvironment(
   };
 }
 
-function inventPrompt(
-  shape: Shape,
-  seed: number,
-  step: number,
-  tokenizer: ChatTokenizer,
-): string {
+function inventPrompt(shape: Shape, seed: number, step: number, tokenizer: ChatTokenizer): string {
   const random = createRandom(deriveSeed(seed, "speed", step));
   const sentences: string[] = [];
-  const isLong = (): boolean =>
-    tokenizer.encode(sentences.join(" ")).length >= shape.promptTokens;
+  const isLong = (): boolean => tokenizer.encode(sentences.join(" ")).length >= shape.promptTokens;
   while (!isLong()) {
     sentences.push(`${pick(names, random)} ${pick(acts, random)} ${pick(things, random)}.`);
   }

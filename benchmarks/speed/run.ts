@@ -97,9 +97,11 @@ function readOptions(): Options | undefined {
       ...shapes.map((shape): Task => ({ mode: "update", shape, dtype: "float32" })),
       ...bfloat16Shapes.map((shape): Task => ({ mode: "update", shape, dtype: "bfloat16" })),
     ],
-    steps: parseShapes("--step-shapes", values["step-shapes"]).map(
-      (shape): Task => ({ mode: "step", shape, dtype: "float32" }),
-    ),
+    steps: parseShapes("--step-shapes", values["step-shapes"]).map((shape): Task => ({
+      mode: "step",
+      shape,
+      dtype: "float32",
+    })),
     curves: {
       byPrompt: parseNumbers("--curve-prompts", values["curve-prompts"], 1).map((promptTokens) => ({
         promptTokens,
@@ -159,9 +161,7 @@ function parseSections(text: string): readonly Section[] {
   const known: readonly string[] = sections;
   const unknown = asked.find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    throw new ConfigError(
-      `--sections: "${unknown}" is unknown. There are ${sections.join(", ")}.`,
-    );
+    throw new ConfigError(`--sections: "${unknown}" is unknown. There are ${sections.join(", ")}.`);
   }
   return sections.filter((section) => asked.includes(section));
 }
@@ -188,13 +188,12 @@ async function measureTask(
   const { facts, flops } = await measurePair(bench, task, {
     repetitions: missing,
     // In float32, where it takes seconds: the operations of a shape are the same in any type.
-    countFlops:
-      task.mode === "update" && task.dtype === "float32" && !flopsOf(journal).has(shape),
+    countFlops: task.mode === "update" && task.dtype === "float32" && !flopsOf(journal).has(shape),
     keep: (observation) => journal.append({ type: "step", observation }),
   });
   if (flops !== undefined) await journal.append({ type: "flops", shape, flops });
   for (const [name, { versions, trainableParameters, promptsSha256 }] of facts) {
-    const named = Object.entries(versions).map(([library, version]) => [
+    const named = Object.entries(versions).map(([library, version]): [string, string] => [
       `${name}: ${library}`,
       version,
     ]);
@@ -382,7 +381,9 @@ async function writeResults(
       },
       dataset: { name: "generated prompts", sha256: sha256Of(JSON.stringify(prompts)) },
       prompts,
-      models: [{ role: "policy", name: model.name, revision: model.revision, source: model.source }],
+      models: [
+        { role: "policy", name: model.name, revision: model.revision, source: model.source },
+      ],
       seeds: { run: options.seed },
       versions,
       durationSeconds: sittings.reduce((sum, { seconds }) => sum + seconds, 0),

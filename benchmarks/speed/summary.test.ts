@@ -139,9 +139,7 @@ describe("tables", () => {
       /^mode,promptTokens,completionTokens,groupSize,dtype,engine,completionsPerPass,repetitions,updateSecondsMin,/,
     );
     expect(ours).toBe("update,350,16,8,float32,Memory-R1,8,3,1,2,3,,,,,,,1,1,1,,,,470,1003,94,0.5");
-    expect(peer).toBe(
-      "update,350,16,8,float32,TRL 1.16.0,8,3,10,20,30,,,,,,,1,1,1,,,,2928,1003,,",
-    );
+    expect(peer).toBe("update,350,16,8,float32,TRL 1.16.0,8,3,10,20,30,,,,,,,1,1,1,,,,2928,1003,,");
     const [, first] = renderCsv(measurementTable(observePair("update"))).split("\n");
     expect(first).toBe("update,350,16,8,float32,Memory-R1,8,1,3,,1,,470,1,1001");
   });

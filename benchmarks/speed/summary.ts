@@ -221,8 +221,7 @@ export function comparisonTable(
     .filter(({ engine }) => engine === ours)
     .flatMap((summary): readonly TableRow[] => {
       const other = summaries.find(
-        (candidate) =>
-          candidate.engine === peer && formatTask(candidate) === formatTask(summary),
+        (candidate) => candidate.engine === peer && formatTask(candidate) === formatTask(summary),
       );
       const share = shareOfPeak(summary, flops, matmuls);
       const compare = (what: string, time: Spread | undefined, peerTime: Spread | undefined) => ({

@@ -115,9 +115,7 @@ class Stopwatch(TrainerCallback):  # type: ignore[misc]  # untyped library
                 update_seconds=ended.wall - trainer.sampled.wall,
                 step_seconds=ended.wall - started.wall if whole else None,
                 update_processor_seconds=ended.processor - trainer.sampled.processor,
-                step_processor_seconds=(
-                    ended.processor - started.processor if whole else None
-                ),
+                step_processor_seconds=(ended.processor - started.processor if whole else None),
                 tokens_computed=trainer.tokens_computed,
                 prompt_tokens=trainer.prompt_tokens // self._settings.group_size,
                 completion_tokens=trainer.completion_tokens,
