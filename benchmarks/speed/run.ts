@@ -21,7 +21,7 @@ import {
   type Journal,
 } from "./journal.ts";
 import { measureLoop } from "./measure-loop.ts";
-import { type Bench, measurePair, prepareEngines, type Task } from "./measure-pair.ts";
+import { type Bench, formatTask, measurePair, prepareEngines, type Task } from "./measure-pair.ts";
 import { measureMatmul } from "./matmul.ts";
 import { formatShape, parseShapes, type Shape } from "./shapes.ts";
 import {
@@ -30,6 +30,7 @@ import {
   loopTable,
   matmulTable,
   measurementTable,
+  type Summary,
   summarise,
   summaryTable,
 } from "./summary.ts";
@@ -321,6 +322,14 @@ async function run(options: Options): Promise<void> {
   await writeResults(journal, options, { code, createdAt, machine, model: prepared.model });
 }
 
+/** A plot without some of its points would mislead. */
+function areMeasured({ byPrompt, byGroup }: Curves, summaries: readonly Summary[]): boolean {
+  const measured = new Set(summaries.map(formatTask));
+  return [...byPrompt, ...byGroup].every((shape) =>
+    measured.has(formatTask({ mode: "update", shape, dtype: "float32" })),
+  );
+}
+
 async function writeResults(
   journal: Journal,
   options: Options,
@@ -362,8 +371,10 @@ async function writeResults(
       [`${resultName}.measurements.csv`]: renderCsv(measurementTable(observations)),
       [`${resultName}.matmul.csv`]: renderCsv(matmulTable(matmuls)),
       [`${resultName}.loop.csv`]: renderCsv(loopTable(loops)),
-      [`${resultName}.svg`]: await renderCurves(summaries, options.curves),
       [`${resultName}.md`]: markdown,
+      ...(areMeasured(options.curves, summaries)
+        ? { [`${resultName}.svg`]: await renderCurves(summaries, options.curves) }
+        : {}),
     },
     manifestName: `${resultName}.manifest.json`,
     manifest: {
