@@ -48,6 +48,7 @@ def main() -> None:
         dtype=settings.dtype,
         device=settings.device,
         threads=settings.threads,
+        row_token_budget=max(2048, *(count_row_tokens(settings, step) for step in settings.steps)),
     )
     engine.create_model(MODEL_ID, "policy", LoraConfig(LORA_RANK, settings.seed, LORA_ALPHA))
     engine.save_snapshot(MODEL_ID, settings.adapter)
@@ -69,6 +70,11 @@ def main() -> None:
         conversation.send_measurement(run_step(engine, settings, step, prompt))
     while conversation.wait_for_turn() == "flops":
         conversation.send_flops(count_flops(engine, settings, *steps[-1]))
+
+
+def count_row_tokens(settings: Settings, step: Step) -> int:
+    """Enough for a group in one row: with less a long prompt is computed for each completion."""
+    return step.shape.prompt_tokens + settings.group_size * step.shape.completion_tokens
 
 
 def run_step(
