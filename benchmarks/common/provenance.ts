@@ -2,7 +2,10 @@ import { execFile } from "node:child_process";
 import { cpus, platform, release, totalmem } from "node:os";
 import { promisify } from "node:util";
 
-/** The commit that is measured; null where there is no git or no repository. `dirty`: something else than results, which a benchmark writes itself, is not committed. */
+/**
+ * The commit that is measured; null where there is no git or no repository. `dirty`: something is not committed, other
+ * than results, which a benchmark writes itself.
+ */
 export async function readCommit(
   repositoryRoot: string,
 ): Promise<{ commit: string | null; dirty: boolean }> {
