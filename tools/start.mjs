@@ -27,6 +27,11 @@ const programs = {
     module: "benchmarks/dist/speed/run.js",
     toleratesTypeErrors: false,
   },
+  "bench-gpu": {
+    project: "benchmarks",
+    module: "benchmarks/dist/gpu/run.js",
+    toleratesTypeErrors: false,
+  },
   "bench-speed-longmemeval": {
     project: "benchmarks",
     module: "benchmarks/dist/speed/run-longmemeval.js",

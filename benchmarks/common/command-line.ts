@@ -11,7 +11,7 @@ export function parseCount(flag: string, text: string, smallest: number): number
 
 /**
  * A benchmark as a program: prints `help` where there are no options to run with, and ends with one message and exit code 2
- * for what the user has to mend, 1 for what failed.
+ * for what the user has to mend, 130 for what was interrupted, 1 for what failed.
  */
 export async function runCommand<Options>(
   help: string,
@@ -25,6 +25,6 @@ export async function runCommand<Options>(
   } catch (error) {
     if (!HarnessError.isInstance(error)) throw error;
     console.error(error.message);
-    process.exitCode = error.code === "config" ? 2 : 1;
+    process.exitCode = error.code === "config" ? 2 : error.code === "interrupted" ? 130 : 1;
   }
 }

@@ -2,14 +2,19 @@ import { execFile } from "node:child_process";
 import { cpus, platform, release, totalmem } from "node:os";
 import { promisify } from "node:util";
 
-/** The commit that is measured; null where there is no git or no repository. `dirty`: something is not committed. */
+/**
+ * The commit that is measured; null where there is no git or no repository. `dirty`: something is not committed, other
+ * than results, which a benchmark writes itself.
+ */
 export async function readCommit(
   repositoryRoot: string,
 ): Promise<{ commit: string | null; dirty: boolean }> {
   const git = promisify(execFile);
   try {
     const commit = await git("git", ["rev-parse", "HEAD"], { cwd: repositoryRoot });
-    const status = await git("git", ["status", "--porcelain"], { cwd: repositoryRoot });
+    const status = await git("git", ["status", "--porcelain", "--", ".", ":(exclude)results"], {
+      cwd: repositoryRoot,
+    });
     return { commit: commit.stdout.trim(), dirty: status.stdout.trim() !== "" };
   } catch (cause) {
     // No git, or a downloaded archive.

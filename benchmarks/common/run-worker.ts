@@ -15,17 +15,25 @@ export async function runWorker(options: {
   /** Folders of modules that a Python script imports beside its own. */
   readonly modulePath?: readonly string[];
   readonly input?: string;
+  /** Default: this process'. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Ends the program. */
+  readonly signal?: AbortSignal;
 }): Promise<string> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const child = spawn(options.command, options.arguments, {
     stdio: ["pipe", "pipe", "pipe"],
     env: {
-      ...process.env,
+      ...(options.environment ?? process.env),
       PYTHONPATH: (options.modulePath ?? []).join(delimiter),
       PYTHONUTF8: "1",
       // No bytecode beside the sources.
       PYTHONDONTWRITEBYTECODE: "1",
     },
   });
+  const kill = (): void => void child.kill("SIGKILL");
+  signal?.addEventListener("abort", kill, { once: true });
   // A program that has ended does not take its input: its exit code says so.
   child.stdin.on("error", () => undefined);
   child.stdin.end(options.input ?? "");
@@ -34,6 +42,8 @@ export async function runWorker(options: {
     text(child.stderr),
     once(child, "close"),
   ]);
+  signal?.removeEventListener("abort", kill);
+  signal?.throwIfAborted();
   if (child.exitCode !== 0) {
     throw new HarnessError(
       "benchmark",

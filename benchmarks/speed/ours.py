@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from pathlib import Path
 
 import safetensors.torch
@@ -17,17 +16,19 @@ from memory_r1_engine.types import (
     SampledSequence,
     SampleJob,
 )
+from torch.utils.flop_counter import FlopCounterMode
 
 from measuring import (
     ADVANTAGE_EPSILON,
     GRADIENT_CLIP_NORM,
-    GROUP_SIZE,
     LEARNING_RATE,
     LORA_ALPHA,
     LORA_RANK,
     Conversation,
     Measurement,
     Settings,
+    Step,
+    make_completions,
     make_prompts,
     make_rewards,
     parse_settings,
@@ -44,64 +45,119 @@ def main() -> None:
     settings = parse_settings()
     engine = TorchEngine(
         settings.model,
-        dtype="bfloat16" if settings.dtype == "bfloat16" else "float32",
+        dtype=settings.dtype,
+        device=settings.device,
         threads=settings.threads,
+        row_token_budget=max(2048, *(count_row_tokens(settings, step) for step in settings.steps)),
     )
     engine.create_model(MODEL_ID, "policy", LoraConfig(LORA_RANK, settings.seed, LORA_ALPHA))
+    engine.save_snapshot(MODEL_ID, settings.adapter)
     prompts = [
         tuple(engine.tokenizer(text)["input_ids"])
         for text in make_prompts(engine.tokenizer, settings)
     ]
-    run_step(engine, settings, 0, prompts[0])
+    steps = list(zip(settings.steps, prompts, strict=True))
+    run_step(engine, settings, *steps[0])
     conversation.send_ready(
         prompts=prompts,
         threads=torch.get_num_threads(),
-        trainable_parameters=count_parameters(engine),
+        trainable_parameters=count_parameters(settings.adapter),
         libraries=("torch", "transformers"),
     )
-    for step in range(1, len(prompts)):
-        conversation.wait_for_turn()
-        conversation.send_measurement(run_step(engine, settings, step, prompts[step]))
+    for step, prompt in steps[1:]:
+        while conversation.wait_for_turn() == "flops":
+            conversation.send_flops(count_flops(engine, settings, step, prompt))
+        conversation.send_measurement(run_step(engine, settings, step, prompt))
+    while conversation.wait_for_turn() == "flops":
+        conversation.send_flops(count_flops(engine, settings, *steps[-1]))
+
+
+def count_row_tokens(settings: Settings, step: Step) -> int:
+    """Enough for a group in one row: with less a long prompt is computed for each completion."""
+    return step.shape.prompt_tokens + settings.group_size * step.shape.completion_tokens
 
 
 def run_step(
-    engine: TorchEngine, settings: Settings, step: int, prompt: tuple[int, ...]
+    engine: TorchEngine, settings: Settings, step: Step, prompt: tuple[int, ...]
 ) -> Measurement:
-    """Sample a group with the current weights, and update on exactly what was sampled."""
-    started = read_clocks()
-    length = settings.shapes[step].completion_tokens
-    snapshot = engine.create_snapshot(MODEL_ID)
-    job = SampleJob(
-        prompt,
-        GROUP_SIZE,
-        length,
-        seed=settings.seed + step,
-        # Text so long that the end of the turn is not allowed before max_tokens are sampled.
-        constraint=Constraint("regex", f"(?s:.{{{CHARACTERS_PER_TOKEN * length},}})"),
-        snapshot=snapshot,
-    )
-    sequences = engine.sample([job])[0].sequences
-    engine.drop_snapshot(snapshot)
+    """In the mode `step` sample a group with the current weights; update on it, or on the given completions."""
+    if settings.mode == "update":
+        sequences = read_sequences(engine, settings, step, prompt)
+        started = None
+    else:
+        started = read_clocks(settings.device)
+        sequences = sample(engine, settings, step, prompt)
     data = make_data(prompt, sequences, make_rewards(settings, step))
 
-    sampled = read_clocks()
+    sampled = read_clocks(settings.device)
     output = engine.forward_backward(MODEL_ID, data, "ppo")
     report = engine.optim_step(
         MODEL_ID,
         AdamParams(LEARNING_RATE, beta2=0.999, eps=1e-8, grad_clip_norm=GRADIENT_CLIP_NORM),
     )
-    ended = read_clocks()
+    ended = read_clocks(settings.device)
     return Measurement(
         update_seconds=ended.wall - sampled.wall,
-        step_seconds=ended.wall - started.wall,
+        step_seconds=None if started is None else ended.wall - started.wall,
         update_processor_seconds=ended.processor - sampled.processor,
-        step_processor_seconds=ended.processor - started.processor,
+        step_processor_seconds=None if started is None else ended.processor - started.processor,
         tokens_computed=int(output.metrics["tokens_computed:sum"]),
         prompt_tokens=len(prompt),
         completion_tokens=sum(len(sequence.tokens) for sequence in sequences),
         gradient_norm=report["grad_norm:last"],
-        peak_memory_mib=read_peak_memory_mib(),
+        peak_memory_mib=read_peak_memory_mib(settings.device),
     )
+
+
+def sample(
+    engine: TorchEngine, settings: Settings, step: Step, prompt: tuple[int, ...]
+) -> list[SampledSequence]:
+    length = step.shape.completion_tokens
+    snapshot = engine.create_snapshot(MODEL_ID)
+    # Text so long that the end of the turn is not allowed before max_tokens are sampled.
+    constraint = Constraint("regex", f"(?s:.{{{CHARACTERS_PER_TOKEN * length},}})")
+    job = SampleJob(
+        prompt,
+        settings.group_size,
+        length,
+        seed=settings.seed + step.number,
+        constraint=None if settings.random_weights else constraint,
+        snapshot=snapshot,
+    )
+    sequences = engine.sample([job])[0].sequences
+    engine.drop_snapshot(snapshot)
+    return sequences
+
+
+def read_sequences(
+    engine: TorchEngine, settings: Settings, step: Step, prompt: tuple[int, ...]
+) -> list[SampledSequence]:
+    """The given completions with the log-probabilities of the current weights, as if they had just been sampled."""
+    completions = make_completions(engine.tokenizer, settings, step)
+    blank = [
+        SampledSequence(completion, [0.0] * len(completion), "length") for completion in completions
+    ]
+    data = make_data(prompt, blank, make_rewards(settings, step))
+    outputs = engine.forward(MODEL_ID, data, "ppo").outputs
+    return [
+        SampledSequence(completion, output.logprobs or [], "length")
+        for completion, output in zip(completions, outputs, strict=True)
+    ]
+
+
+def count_flops(
+    engine: TorchEngine, settings: Settings, step: Step, prompt: tuple[int, ...]
+) -> int:
+    """Operations in the matrix products of one update, those that it computes a second time included.
+
+    The gradient is dropped afterwards by a step of learning rate 0.
+    """
+    sequences = read_sequences(engine, settings, step, prompt)
+    data = make_data(prompt, sequences, make_rewards(settings, step))
+    with FlopCounterMode(display=False) as counter:
+        engine.forward_backward(MODEL_ID, data, "ppo")
+    engine.optim_step(MODEL_ID, AdamParams(0.0))
+    return int(counter.get_total_flops())
 
 
 def make_data(
@@ -127,12 +183,9 @@ def make_data(
     return data
 
 
-def count_parameters(engine: TorchEngine) -> int:
+def count_parameters(adapter: Path) -> int:
     """The adapter's parameters, counted in the file that the engine writes of them."""
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder) / "adapter"
-        engine.save_snapshot(MODEL_ID, directory)
-        tensors = safetensors.torch.load_file(directory / "adapter_model.safetensors")
+    tensors = safetensors.torch.load_file(adapter / "adapter_model.safetensors")
     return sum(tensor.numel() for tensor in tensors.values())
 
 

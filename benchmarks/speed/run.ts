@@ -1,80 +1,130 @@
-/** `pnpm bench:speed`: one GRPO step of this project's engine beside TRL's. See README.md. */
-import { loadavg, totalmem } from "node:os";
+/** `pnpm bench:speed`: training with this project's engine beside TRL. See README.md. */
+import { rm } from "node:fs/promises";
+import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
-import { ConfigError, HarnessError } from "@memory-r1/spec";
+import { ConfigError } from "@memory-r1/spec";
 import { parseCount, runCommand } from "../common/command-line.ts";
-import { preparePeerEnvironment } from "../common/peer-environment.ts";
+import { watchSignals } from "../common/interrupt.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
-import { chooseTrlPass, formatShape, groupSize, parseShapes, type Shape } from "./shapes.ts";
+import { type Curves, renderCurves } from "./curve-plot.ts";
 import {
+  flopsOf,
+  loopsOf,
+  matmulsOf,
+  missingRepetitions,
+  observationsOf,
+  openJournal,
+  type Journal,
+} from "./journal.ts";
+import { measureLoop } from "./measure-loop.ts";
+import { type Bench, formatTask, measurePair, prepareEngines, type Task } from "./measure-pair.ts";
+import { measureMatmul } from "./matmul.ts";
+import { formatShape, parseShapes, type Shape } from "./shapes.ts";
+import {
+  comparisonTable,
+  loopShareTable,
+  loopTable,
+  matmulTable,
   measurementTable,
-  type Observation,
-  readableTable,
+  type Summary,
   summarise,
   summaryTable,
 } from "./summary.ts";
-import { startWorker, type Worker, type WorkerFacts } from "./worker-process.ts";
 
-const resultName = "speed-grpo-update";
+const resultName = "speed-training";
 const modelName = "smollm2-135m-instruct";
+const sections = ["matmul", "update", "step", "loop", "curve"] as const;
+type Section = (typeof sections)[number];
 
 // This file runs from benchmarks/dist/speed; the workers lie beside its source.
 const repositoryRoot = fileURLToPath(new URL("../../..", import.meta.url));
 const sourceDirectory = join(repositoryRoot, "benchmarks", "speed");
 
-const help = `Measures one GRPO step (sampling, loss, backward pass, optimiser) of this project's engine beside TRL's GRPOTrainer.
+const help = `Measures GRPO training with this project's engine beside TRL's GRPOTrainer. A run that was interrupted goes on.
 
-  --shapes 350+16,1000+64   prompt tokens + completion tokens, groups of ${groupSize}
-  --dtypes float32          float32, bfloat16 or both
-  --trl-pass auto           completions that TRL's update takes at once: 1, 2, 4, 8, or as many as memory should hold
-  --repetitions 3           measured steps of each engine, in turns
+  --sections ${sections.join(",")}
+                                       matmul  what the machine's matrix products reach
+                                       update  loss, backward pass and optimiser on given completions
+                                       step    sampling, rewards and update
+                                       loop    the share of TypeScript in a step of the real loop (ours alone)
+                                       curve   the update against the prompt's length and the group's size, as a plot
+  --shapes 350+16,1000+64,3000+64      of the updates: prompt tokens + completion tokens, groups of 8 (x16: of 16)
+  --step-shapes 350+16,1000+64         of whole steps and of the loop
+  --bfloat16-shapes 350+16             of the updates in bfloat16; none: leave them out
+  --curve-prompts 100,350,1000,2000    lengths, with groups of 8 and completions of 16
+  --curve-groups 2,4,8,16,32           sizes, with prompts of 350 and completions of 16
+  --repetitions 3                      measured steps of each engine, in turns
+  --trl-pass auto                      completions that TRL's update takes at once: 1, 2, …, or as many as memory should hold
   --threads 2
   --seed 0
-  --output results          folder for ${resultName}.csv and its manifest
+  --journal runs/${resultName}.jsonl   what is measured already
+  --fresh                              forget it
+  --output results                     folder for ${resultName}.csv, .svg, .md and the manifest
 `;
 
 interface Options {
-  readonly shapes: readonly Shape[];
-  readonly dtypes: readonly string[];
-  /** Completions that TRL's update takes at once; undefined: as many as memory should hold. */
-  readonly trlPass: number | undefined;
+  readonly sections: readonly Section[];
+  readonly updates: readonly Task[];
+  readonly steps: readonly Task[];
+  readonly curves: Curves;
   readonly repetitions: number;
+  readonly trlPass: number | undefined;
   readonly threads: number;
   readonly seed: number;
+  readonly journal: string;
+  readonly fresh: boolean;
   readonly output: string;
-}
-
-/** An engine under test: how its worker is started. */
-interface Engine {
-  readonly name: string;
-  readonly python: string;
-  readonly script: string;
-  readonly environment: Readonly<Record<string, string>>;
-  /** Completions of a shape that the update takes at once. */
-  readonly completionsPerPass: (shape: Shape) => number;
+  /** What a person types for this sitting. */
+  readonly command: string;
 }
 
 function readOptions(): Options | undefined {
   const values = parseFlags();
   if (values.help) return undefined;
-  const dtypes = values.dtypes.split(",");
-  for (const dtype of dtypes) {
-    if (!["float32", "bfloat16"].includes(dtype)) {
-      throw new ConfigError(`--dtypes: "${dtype}" is unknown. There are float32 and bfloat16.`);
-    }
-  }
+  const shapes = parseShapes("--shapes", values.shapes);
+  const bfloat16Shapes =
+    values["bfloat16-shapes"] === "none"
+      ? []
+      : parseShapes("--bfloat16-shapes", values["bfloat16-shapes"]);
+  const trlPass = values["trl-pass"];
+  const { help: _help, fresh, output, journal, ...measured } = values;
   return {
-    shapes: parseShapes(values.shapes),
-    dtypes,
-    trlPass: parsePass(values["trl-pass"]),
+    sections: parseSections(values.sections),
+    updates: [
+      ...shapes.map((shape): Task => ({ mode: "update", shape, dtype: "float32" })),
+      ...bfloat16Shapes.map((shape): Task => ({ mode: "update", shape, dtype: "bfloat16" })),
+    ],
+    steps: parseShapes("--step-shapes", values["step-shapes"]).map((shape): Task => ({
+      mode: "step",
+      shape,
+      dtype: "float32",
+    })),
+    curves: {
+      byPrompt: parseNumbers("--curve-prompts", values["curve-prompts"], 1).map((promptTokens) => ({
+        promptTokens,
+        completionTokens: 16,
+        groupSize: 8,
+      })),
+      byGroup: parseNumbers("--curve-groups", values["curve-groups"], 2).map((groupSize) => ({
+        promptTokens: 350,
+        completionTokens: 16,
+        groupSize,
+      })),
+    },
     repetitions: parseCount("--repetitions", values.repetitions, 1),
+    trlPass: trlPass === "auto" ? undefined : parseCount("--trl-pass", trlPass, 1),
     threads: parseCount("--threads", values.threads, 1),
     seed: parseCount("--seed", values.seed, 0),
-    output: resolve(repositoryRoot, values.output),
+    journal: resolve(repositoryRoot, journal),
+    fresh,
+    output: resolve(repositoryRoot, output),
+    command: `pnpm bench:speed ${Object.entries(measured)
+      .map(([flag, value]) => `--${flag} ${value}`)
+      .join(" ")}`,
   };
 }
 
@@ -84,12 +134,18 @@ function parseFlags() {
       // `pnpm bench:speed -- --seed 1` hands the dashes on.
       args: process.argv.slice(2).filter((argument) => argument !== "--"),
       options: {
-        shapes: { type: "string", default: "350+16,1000+64" },
-        dtypes: { type: "string", default: "float32" },
-        "trl-pass": { type: "string", default: "auto" },
+        sections: { type: "string", default: sections.join(",") },
+        shapes: { type: "string", default: "350+16,1000+64,3000+64" },
+        "step-shapes": { type: "string", default: "350+16,1000+64" },
+        "bfloat16-shapes": { type: "string", default: "350+16" },
+        "curve-prompts": { type: "string", default: "100,350,1000,2000" },
+        "curve-groups": { type: "string", default: "2,4,8,16,32" },
         repetitions: { type: "string", default: "3" },
+        "trl-pass": { type: "string", default: "auto" },
         threads: { type: "string", default: "2" },
         seed: { type: "string", default: "0" },
+        journal: { type: "string", default: `runs/${resultName}.jsonl` },
+        fresh: { type: "boolean", default: false },
         output: { type: "string", default: "results" },
         help: { type: "boolean", default: false },
       },
@@ -100,245 +156,251 @@ function parseFlags() {
   }
 }
 
-function parsePass(text: string): number | undefined {
-  if (text === "auto") return undefined;
-  const completions = parseCount("--trl-pass", text, 1);
-  if (groupSize % completions !== 0) {
-    throw new ConfigError(`--trl-pass: ${text} does not divide the group of ${groupSize}.`);
+/** In the order in which they are measured, whatever order they are asked for in. */
+function parseSections(text: string): readonly Section[] {
+  const asked = text.split(",");
+  const known: readonly string[] = sections;
+  const unknown = asked.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new ConfigError(`--sections: "${unknown}" is unknown. There are ${sections.join(", ")}.`);
   }
-  return completions;
+  return sections.filter((section) => asked.includes(section));
+}
+
+function parseNumbers(flag: string, text: string, smallest: number): readonly number[] {
+  return text.split(",").map((part) => parseCount(flag, part, smallest));
 }
 
 function say(line: string): void {
   console.error(line);
 }
 
-async function prepareEngines(
+/** Measures what a task lacks. The counted operations and what both engines said of themselves are kept, too. */
+async function measureTask(
+  bench: Bench,
+  journal: Journal,
+  task: Task,
+  repetitions: number,
+): Promise<void> {
+  const names = bench.engines.map(({ name }) => name);
+  const missing = missingRepetitions(journal, task, names, repetitions);
+  if (missing.length === 0) return;
+  const shape = formatShape(task.shape);
+  const { facts, flops } = await measurePair(bench, task, {
+    repetitions: missing,
+    // In float32, where it takes seconds: the operations of a shape are the same in any type.
+    countFlops: task.mode === "update" && task.dtype === "float32" && !flopsOf(journal).has(shape),
+    keep: (observation) => journal.append({ type: "step", observation }),
+  });
+  if (flops !== undefined) await journal.append({ type: "flops", shape, flops });
+  for (const [name, { versions, trainableParameters, promptsSha256 }] of facts) {
+    const named = Object.entries(versions).map(([library, version]): [string, string] => [
+      `${name}: ${library}`,
+      version,
+    ]);
+    await journal.append({
+      type: "facts",
+      versions: Object.fromEntries(named),
+      trainableParameters,
+      shape,
+      promptsSha256,
+    });
+  }
+}
+
+/** One section, as far as the journal lacks it. */
+async function measureSection(
+  section: Section,
+  bench: Bench,
   prepared: PreparedEngine,
+  journal: Journal,
   options: Options,
-): Promise<readonly Engine[]> {
-  const python = await preparePeerEnvironment({
-    name: "trl",
-    requirements: join(sourceDirectory, "requirements-trl.txt"),
-    cacheDirectory: prepared.cacheDirectory,
-    python: prepared.python,
-    pythonVersion: prepared.pythonVersion,
-    write: say,
-  });
-  return [
-    {
-      name: "Memory-R1",
-      python: prepared.python,
-      script: join(sourceDirectory, "ours.py"),
-      environment: { PYTHONPATH: join(prepared.engineDirectory, "src") },
-      completionsPerPass: () => groupSize,
-    },
-    {
-      name: "TRL 1.16.0",
-      python,
-      script: join(sourceDirectory, "trl_peer.py"),
-      environment: {},
-      completionsPerPass: (shape) => options.trlPass ?? chooseTrlPass(shape, totalmem() / 2 ** 20),
-    },
-  ];
-}
-
-function startEngine(
-  engine: Engine,
-  modelDirectory: string,
-  shape: Shape,
-  dtype: string,
-  options: Options,
-): Promise<Worker> {
-  const flags = {
-    model: modelDirectory,
-    dtype,
-    threads: options.threads,
-    seed: options.seed,
-    "prompt-tokens": shape.promptTokens,
-    "completion-tokens": shape.completionTokens,
-    repetitions: options.repetitions,
-    "completions-per-pass": engine.completionsPerPass(shape),
-  };
-  return startWorker({
-    name: engine.name,
-    command: engine.python,
-    arguments: [
-      engine.script,
-      ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
-    ],
-    environment: {
-      ...process.env,
-      OMP_NUM_THREADS: String(options.threads),
-      MKL_NUM_THREADS: String(options.threads),
-      // What the engine sets for itself: how long threads wait awake. TRL gets it too.
-      GOMP_SPINCOUNT: "10000",
-      HF_HUB_OFFLINE: "1",
-      PYTHONUTF8: "1",
-      // No bytecode beside the sources.
-      PYTHONDONTWRITEBYTECODE: "1",
-      ...engine.environment,
-    },
-  });
-}
-
-/** All repetitions at one shape and dtype: both engines loaded, one at a time computing, in turns. */
-async function measureShape(
-  engines: readonly Engine[],
-  modelDirectory: string,
-  shape: Shape,
-  dtype: string,
-  options: Options,
-): Promise<{ observations: readonly Observation[]; facts: ReadonlyMap<string, WorkerFacts> }> {
-  const where = `${formatShape(shape)} ${dtype}`;
-  const workers: { engine: Engine; worker: Worker }[] = [];
-  const observations: Observation[] = [];
-  try {
-    for (const engine of engines) {
-      say(`${where}: loading and warming up ${engine.name}`);
-      const worker = await startEngine(engine, modelDirectory, shape, dtype, options);
-      workers.push({ engine, worker });
-    }
-    const facts = new Map(workers.map(({ engine, worker }) => [engine.name, worker.facts]));
-    checkSameTask([...facts.values()], options.threads);
-    for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
-      for (const { engine, worker } of workers) {
-        const measurement = await worker.measure();
-        checkShape(engine.name, shape, measurement);
-        observations.push({
+): Promise<void> {
+  const { repetitions, updates, steps, curves, threads, seed } = options;
+  switch (section) {
+    case "matmul":
+      for (const dtype of new Set(updates.map((task) => task.dtype))) {
+        if (matmulsOf(journal).some((matmul) => matmul.dtype === dtype)) continue;
+        say(`matmul ${dtype}`);
+        const { python } = prepared;
+        // As many rows as the smallest update's packed row has.
+        const rows = Math.min(...updates.map(({ shape }) => rowTokensOf(shape)));
+        const matmul = await measureMatmul(bench, { python, sourceDirectory, dtype, rows });
+        await journal.append({ type: "matmul", matmul });
+      }
+      return;
+    case "update":
+      for (const task of updates) await measureTask(bench, journal, task, repetitions);
+      return;
+    case "step":
+      for (const task of steps) await measureTask(bench, journal, task, repetitions);
+      return;
+    case "loop":
+      for (const { shape, dtype } of steps) {
+        const done = loopsOf(journal).filter((loop) => loop.shape === formatShape(shape));
+        if (done.length >= repetitions) continue;
+        say(`loop ${formatShape(shape)} ${dtype}`);
+        const { signal } = bench;
+        const measured = await measureLoop({
+          prepared,
           shape,
           dtype,
-          engine: engine.name,
-          repetition,
-          measurement,
-          completionsPerPass: engine.completionsPerPass(shape),
+          threads,
+          seed,
+          repetitions,
+          signal,
         });
-        say(
-          `${where}: ${engine.name} ${repetition} of ${options.repetitions}: ` +
-            `update ${measurement.updateSeconds.toFixed(2)} s, whole step ${measurement.stepSeconds.toFixed(2)} s, ` +
-            `peak ${measurement.peakMemoryMib.toFixed(0)} MiB`,
-        );
+        for (const loop of measured) await journal.append({ type: "loop", loop });
       }
-    }
-    return { observations, facts };
-  } finally {
-    await Promise.all(workers.map(({ worker }) => worker.stop()));
+      return;
+    case "curve":
+      for (const shape of [...curves.byPrompt, ...curves.byGroup]) {
+        await measureTask(bench, journal, { mode: "update", shape, dtype: "float32" }, repetitions);
+      }
   }
 }
 
-/** What both engines compute must be the same, or the numbers say nothing. @throws HarnessError */
-function checkSameTask(facts: readonly WorkerFacts[], threads: number): void {
-  const differing = (["promptsSha256", "trainableParameters", "threads"] as const).filter(
-    (key) => new Set(facts.map((fact) => fact[key])).size > 1,
-  );
-  if (differing.length > 0 || facts.some((fact) => fact.threads !== threads)) {
-    throw new HarnessError(
-      "benchmark",
-      `the engines do not measure the same (${differing.join(", ") || "threads"}): ${JSON.stringify(facts)}`,
-    );
-  }
-}
-
-/** @throws HarnessError where a completion ended early or a prompt was cut. */
-function checkShape(
-  name: string,
-  shape: Shape,
-  found: { readonly promptTokens: number; readonly completionTokens: number },
-): void {
-  const expected = groupSize * shape.completionTokens;
-  if (found.promptTokens !== shape.promptTokens || found.completionTokens !== expected) {
-    throw new HarnessError(
-      "benchmark",
-      `${name} computed ${found.promptTokens} prompt tokens and ${found.completionTokens} completion tokens, ` +
-        `expected ${shape.promptTokens} and ${expected}: try another --seed.`,
-    );
-  }
+/** Positions of a packed row: the prompt once, and each completion but its last token. */
+function rowTokensOf({ promptTokens, completionTokens, groupSize }: Shape): number {
+  return promptTokens + groupSize * (completionTokens - 1);
 }
 
 async function run(options: Options): Promise<void> {
   const startMs = performance.now();
   const createdAt = new Date().toISOString();
+  const { seed, threads } = options;
   const code = await readCommit(repositoryRoot);
-  const prepared = await prepareEngine({
-    model: modelName,
-    logger: { info: say, warn: say },
+  const machine = describeMachine();
+  const prepared = await prepareEngine({ model: modelName, logger: { info: say, warn: say } });
+  const engines = await prepareEngines({
+    prepared,
+    sourceDirectory,
+    trlPass: options.trlPass,
+    say,
   });
-  const engines = await prepareEngines(prepared, options);
   const [load = 0] = loadavg();
   if (load > 0.5) {
     say(`The machine is busy (load ${load.toFixed(1)}): times will be too long and uneven.`);
   }
+  if (options.fresh) await rm(options.journal, { force: true });
+  const journal = await openJournal(options.journal, {
+    ...code,
+    seed,
+    threads,
+    trlPass: String(options.trlPass ?? "auto"),
+    modelRevision: prepared.model.revision,
+    cpu: machine.cpu,
+    cores: machine.cores,
+  });
+  const interrupt = watchSignals();
+  try {
+    const bench: Bench = {
+      engines,
+      modelDirectory: prepared.model.directory,
+      randomWeights: false,
+      device: "cpu",
+      threads,
+      seed,
+      say,
+      signal: interrupt.signal,
+    };
+    for (const section of options.sections) {
+      await measureSection(section, bench, prepared, journal, options);
+    }
+  } catch (error) {
+    if (interrupt.signal.aborted) say("What was measured is kept: the same command goes on.");
+    throw error;
+  } finally {
+    interrupt.dispose();
+    await journal.append({
+      type: "sitting",
+      command: options.command,
+      loadAverageBefore: load,
+      seconds: (performance.now() - startMs) / 1000,
+    });
+  }
+  await writeResults(journal, options, { code, createdAt, machine, model: prepared.model });
+}
 
-  const observations: Observation[] = [];
+/** A plot without some of its points would mislead. */
+function areMeasured({ byPrompt, byGroup }: Curves, summaries: readonly Summary[]): boolean {
+  const measured = new Set(summaries.map(formatTask));
+  return [...byPrompt, ...byGroup].every((shape) =>
+    measured.has(formatTask({ mode: "update", shape, dtype: "float32" })),
+  );
+}
+
+async function writeResults(
+  journal: Journal,
+  options: Options,
+  facts: {
+    readonly code: Awaited<ReturnType<typeof readCommit>>;
+    readonly createdAt: string;
+    readonly machine: ReturnType<typeof describeMachine>;
+    readonly model: PreparedEngine["model"];
+  },
+): Promise<void> {
+  const { model, ...provenance } = facts;
+  const observations = observationsOf(journal);
+  const [matmuls, loops, flops] = [matmulsOf(journal), loopsOf(journal), flopsOf(journal)];
+  const summaries = summarise(observations);
   const prompts: Record<string, string> = {};
   const versions: Record<string, string> = { node: process.version };
+  const sittings = journal.lines.flatMap((line) => (line.type === "sitting" ? [line] : []));
   let trainableParameters = 0;
-  for (const dtype of options.dtypes) {
-    for (const shape of options.shapes) {
-      const measured = await measureShape(engines, prepared.model.directory, shape, dtype, options);
-      observations.push(...measured.observations);
-      for (const [name, facts] of measured.facts) {
-        prompts[formatShape(shape)] = facts.promptsSha256;
-        ({ trainableParameters } = facts);
-        for (const [library, version] of Object.entries(facts.versions)) {
-          versions[`${name}: ${library}`] = version;
-        }
-      }
-    }
+  for (const line of journal.lines) {
+    if (line.type !== "facts") continue;
+    prompts[`${line.shape} (${line.promptsSha256.slice(0, 8)})`] = line.promptsSha256;
+    Object.assign(versions, line.versions);
+    ({ trainableParameters } = line);
   }
-
-  const summaries = summarise(observations);
-  const shapes = options.shapes.map(formatShape).join(",");
-  const command =
-    `pnpm bench:speed --shapes ${shapes} --dtypes ${options.dtypes.join(",")} ` +
-    `--trl-pass ${options.trlPass ?? "auto"} --repetitions ${options.repetitions} --threads ${options.threads} --seed ${options.seed}`;
-  const machine = describeMachine();
-  const manifest = await writeResult({
+  const tables = [
+    comparisonTable(summaries, flops, matmuls),
+    loopShareTable(loops),
+    matmulTable(matmuls),
+  ].filter(({ rows }) => rows.length > 0);
+  const commands = [...new Set(sittings.map(({ command }) => command))];
+  const note = `${provenance.machine.cpu}, ${options.threads} threads, commit ${provenance.code.commit ?? "unknown"}, seed ${options.seed}`;
+  const markdown = tables
+    .map((table) => renderMarkdown({ ...table, notes: [...table.notes, note] }))
+    .join("\n");
+  await writeResult({
     directory: options.output,
     files: {
-      [`${resultName}.csv`]: renderCsv(summaryTable(summaries)),
+      [`${resultName}.csv`]: renderCsv(summaryTable(summaries, flops, matmuls)),
       [`${resultName}.measurements.csv`]: renderCsv(measurementTable(observations)),
+      [`${resultName}.matmul.csv`]: renderCsv(matmulTable(matmuls)),
+      [`${resultName}.loop.csv`]: renderCsv(loopTable(loops)),
+      [`${resultName}.md`]: markdown,
+      ...(areMeasured(options.curves, summaries)
+        ? { [`${resultName}.svg`]: await renderCurves(summaries, options.curves) }
+        : {}),
     },
     manifestName: `${resultName}.manifest.json`,
     manifest: {
+      ...provenance,
       schemaVersion: 1,
       experiment: resultName,
-      command,
-      code,
-      createdAt,
+      command: commands.join(" && "),
       configuration: {
-        shapes,
-        dtypes: options.dtypes,
+        tasks: summaries.length / 2,
         repetitions: options.repetitions,
         threads: options.threads,
-        groupSize,
+        trlPass: options.trlPass ?? "auto",
         trainableParameters,
-        loadAverageBefore: load,
+        loadAverageBefore: sittings.map(({ loadAverageBefore }) => loadAverageBefore),
       },
       dataset: { name: "generated prompts", sha256: sha256Of(JSON.stringify(prompts)) },
       prompts,
       models: [
-        {
-          role: "policy",
-          name: prepared.model.name,
-          revision: prepared.model.revision,
-          source: prepared.model.source,
-        },
+        { role: "policy", name: model.name, revision: model.revision, source: model.source },
       ],
       seeds: { run: options.seed },
       versions,
-      machine,
-      durationSeconds: (performance.now() - startMs) / 1000,
+      durationSeconds: sittings.reduce((sum, { seconds }) => sum + seconds, 0),
     },
   });
-  console.log(
-    renderMarkdown(
-      readableTable(summaries, [
-        `median (minimum to maximum) of ${options.repetitions} steps; ratio to the first engine's median. ` +
-          `${machine.cpu}, ${options.threads} threads, commit ${manifest.code.commit ?? "unknown"}, seed ${options.seed}, \`${command}\``,
-      ]),
-    ),
-  );
+  console.log(markdown);
   say(`Written: ${join(options.output, `${resultName}.csv`)}`);
 }
 

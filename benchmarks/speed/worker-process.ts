@@ -14,11 +14,12 @@ const readySchema = z.strictObject({
 /** What a worker says before it measures. */
 export type WorkerFacts = z.infer<typeof readySchema>;
 
-const measurementSchema = z.strictObject({
+export const measurementSchema = z.strictObject({
   updateSeconds: z.number().positive(),
-  stepSeconds: z.number().positive(),
+  /** With the sampling before the update; null where completions were given. */
+  stepSeconds: z.number().positive().nullable(),
   updateProcessorSeconds: z.number().nonnegative(),
-  stepProcessorSeconds: z.number().nonnegative(),
+  stepProcessorSeconds: z.number().nonnegative().nullable(),
   tokensComputed: z.int().positive(),
   promptTokens: z.int(),
   completionTokens: z.int(),
@@ -29,11 +30,15 @@ const measurementSchema = z.strictObject({
 /** One GRPO step of one worker; measuring.py says what each number is. */
 export type Measurement = z.infer<typeof measurementSchema>;
 
+const flopsSchema = z.strictObject({ flops: z.int().positive() });
+
 /** A running worker that waits between its steps. */
 export interface Worker {
   readonly facts: WorkerFacts;
   /** Runs one step to its end. */
   readonly measure: () => Promise<Measurement>;
+  /** Operations in the matrix products of one update; the engine's worker knows. */
+  readonly countFlops: () => Promise<number>;
   /** Ends the process and waits for its end. */
   readonly stop: () => Promise<void>;
 }
@@ -47,12 +52,17 @@ export async function startWorker(options: {
   readonly command: string;
   readonly arguments: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
+  /** Ends the worker in the middle of a step. */
+  readonly signal: AbortSignal;
 }): Promise<Worker> {
-  const { name } = options;
+  const { name, signal } = options;
+  signal.throwIfAborted();
   const child = spawn(options.command, options.arguments, {
     env: options.environment,
     stdio: ["pipe", "pipe", "pipe"],
   });
+  const kill = (): void => void child.kill("SIGKILL");
+  signal.addEventListener("abort", kill, { once: true });
   const closed = once(child, "close");
   // Who reads the next line learns of the end; nobody else has to.
   closed.catch(() => undefined);
@@ -68,6 +78,7 @@ export async function startWorker(options: {
     const line = await lines.next();
     if (line.done === true) {
       await closed;
+      signal.throwIfAborted();
       throw new HarnessError(
         "benchmark",
         `${name} ended before its measurement (${describeEnd(child)}). Its last words:\n${lastWords.trim()}`,
@@ -79,12 +90,17 @@ export async function startWorker(options: {
   return {
     facts,
     measure: () => {
-      child.stdin.write("\n");
+      child.stdin.write("measure\n");
       return read(measurementSchema);
+    },
+    countFlops: async () => {
+      child.stdin.write("flops\n");
+      return (await read(flopsSchema)).flops;
     },
     stop: async () => {
       child.stdin.end();
       await closed;
+      signal.removeEventListener("abort", kill);
     },
   };
 }
