@@ -46,7 +46,9 @@ async function runPytest(reportFile: string, paths: readonly string[]): Promise<
     console.error(`The Python tests could not be run. ${error.message}`);
     return oneFailure;
   }
-  const options = ["-m", "pytest", `--junitxml=${reportFile}`, ...paths];
+  // Tests of tiny models take one core each. A few named ones are done before a second process has loaded torch.
+  const processes = paths.length === 0 ? ["--numprocesses=2"] : [];
+  const options = ["-m", "pytest", `--junitxml=${reportFile}`, ...processes, ...paths];
   return runReported("pytest", python, options, {
     directory: pythonPackageDirectory,
     reportFile,

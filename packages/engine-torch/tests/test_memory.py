@@ -22,6 +22,7 @@ from memory_r1_engine.memory import (
 )
 from memory_r1_engine.training import HEAD_BYTES
 from memory_r1_engine.types import (
+    DEFAULT_ROW_TOKENS,
     AdamParams,
     Datum,
     EngineError,
@@ -132,7 +133,7 @@ def test_memory_is_bounded_by_the_setting(tiny_model_directory: Path) -> None:
     assert output.metrics["memory_estimated_bytes:max"] < estimated
     assert float((bounded - gradient).abs().max()) <= 1e-6 * float(gradient.abs().max())
     assert tight.training_settings == {
-        "micro_batch_tokens": 2048,
+        "micro_batch_tokens": DEFAULT_ROW_TOKENS,
         "memory_bytes": estimated - 1,
         "gradient_checkpointing": "auto",
         "attention": "blocks",
@@ -184,12 +185,12 @@ def fail_above(
     seen: list[tuple[int, bool]] = []
     original = engine._model.run_row
 
-    def run_row(row: Any, sink: Any = None, *, checkpointing: bool = False) -> torch.Tensor:
+    def run_row(row: Any, *, checkpointing: bool = False) -> torch.Tensor:
         seen.append((len(row.tokens), checkpointing))
         if len(row.tokens) > limit:
             get_gradient(engine, "m").add_(1.0)
             raise error
-        return original(row, sink, checkpointing=checkpointing)
+        return original(row, checkpointing=checkpointing)
 
     monkeypatch.setattr(engine._model, "run_row", run_row)
     return seen

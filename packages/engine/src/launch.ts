@@ -25,7 +25,7 @@ export interface LaunchOptions extends PrepareOptions {
   readonly device?: string | undefined;
   /** CPU threads; default: torch's own choice. */
   readonly threads?: number | undefined;
-  /** Distinct tokens of one forward and backward pass; default: the engine's 2048. */
+  /** Distinct tokens of one forward and backward pass; default: the engine's 4096. */
   readonly microBatchTokens?: number | undefined;
   /** GiB that a pass may need beside the weights, as the engine estimates it; default: no bound. */
   readonly trainingMemoryGib?: number | undefined;

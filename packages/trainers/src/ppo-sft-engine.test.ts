@@ -114,18 +114,18 @@ describe.skipIf(unprepared.length > 0)(`PPO and SFT on the embedded engine${note
           critic: await createCriticEngine(model),
         });
       };
-      const steps = stepsOf((await train("whole", 4)).history);
+      const steps = stepsOf((await train("whole", 2)).history);
       for (const { update } of steps)
         expect(update?.logProbDifference?.max ?? 0).toBeLessThan(1e-3);
       const critics = steps.flatMap(({ critic }) => critic ?? []);
-      expect(critics).toHaveLength(4);
+      expect(critics).toHaveLength(2);
       expect(critics.every((critic) => critic.optimizerSteps === 2)).toBe(true);
       // A value head starts at 0 and comes to know that some answers are worth something.
       expect(critics[0]?.values.max).toBe(0);
-      expect(critics[3]?.values.mean).not.toBe(0);
+      expect(critics[1]?.values.mean).not.toBe(0);
 
+      await train("parts", 1);
       await train("parts", 2);
-      await train("parts", 4);
       const withoutValidations = (text: string) =>
         text.split("\n").filter((line) => !line.includes('"type":"validation"'));
       expect(withoutValidations(await metrics("parts"))).toEqual(

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from memory_r1_engine.types import DEFAULT_ROW_TOKENS
+
 TOKEN_VARIABLE = "MEMORY_R1_ENGINE_TOKEN"
 #: How long open connections and a call in progress may take to finish, once the end was asked for.
 GRACE_SECONDS = 2.0
@@ -88,9 +90,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     training.add_argument(
         "--micro-batch-tokens",
         type=whole_number,
-        default=2048,
+        default=DEFAULT_ROW_TOKENS,
         metavar="N",
-        help="distinct tokens of one forward and backward pass; default 2048",
+        help=f"distinct tokens of one forward and backward pass; default {DEFAULT_ROW_TOKENS}",
     )
     training.add_argument(
         "--training-memory-gib",

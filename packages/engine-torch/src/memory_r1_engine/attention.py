@@ -99,13 +99,10 @@ class _BlockPlan:
 
 
 class TreeAttention:
-    """The pass over one packed row. `sink` gets every layer's keys and values (for sampling)."""
+    """The pass over one packed row."""
 
-    def __init__(
-        self, row: PackedRow, device: torch.device, sink: KeyValueSink | None = None
-    ) -> None:
+    def __init__(self, row: PackedRow, device: torch.device) -> None:
         ends = torch.tensor(row.subtree_ends)
-        self._sink = sink
         self._blocks: list[_BlockPlan] = []
         for block in plan_attention(row.subtree_ends, QUERY_LIMIT):
             nodes = torch.arange(block.start, block.stop)
@@ -123,15 +120,7 @@ class TreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        if self._sink is not None:
-            self._sink.store(layer, key, value)
         return _BlockAttention.apply(query, key, value, self._blocks, scale)  # type: ignore[no-any-return, no-untyped-call]  # untyped in torch
-
-
-class KeyValueSink(Protocol):
-    """Receives the keys and values of a row, layer by layer."""
-
-    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None: ...
 
 
 def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:

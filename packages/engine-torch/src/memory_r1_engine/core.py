@@ -41,6 +41,7 @@ from memory_r1_engine.sampling import CACHE_BYTES, SamplerTools, SampleRun, run_
 from memory_r1_engine.training import run_training_call
 from memory_r1_engine.tree_attention import AttentionChoice
 from memory_r1_engine.types import (
+    DEFAULT_ROW_TOKENS,
     AdamParams,
     Datum,
     EngineError,
@@ -96,7 +97,7 @@ class TorchEngine:
         device: str = "cpu",
         threads: int | None = None,
         shared_prefix_packing: bool = True,
-        row_token_budget: int = 2048,
+        row_token_budget: int = DEFAULT_ROW_TOKENS,
         training_memory_bytes: int | None = None,
         gradient_checkpointing: CheckpointingMode = "auto",
         attention: AttentionChoice = "auto",
@@ -137,7 +138,6 @@ class TorchEngine:
             self._model.tokenizer, self._model.vocabulary_size, self._model.eos_token_ids
         )
         self._shared_prefix_packing = shared_prefix_packing
-        self._row_token_budget = row_token_budget
         self._sampler_tools = SamplerTools(
             self._model, self._compiler, MaskThread(self._model.vocabulary_size), cache_bytes
         )

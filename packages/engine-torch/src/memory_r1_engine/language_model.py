@@ -24,7 +24,6 @@ from memory_r1_engine.attention import (
     IMPLEMENTATION,
     QUERY_LIMIT,
     AttentionPass,
-    KeyValueSink,
     UnsupportedAttentionError,
     find_active_attention,
     use_attention,
@@ -108,9 +107,7 @@ class LanguageModel:
         """Whether the model's layers can be computed again in the backward pass."""
         return self._checkpointed_layers > 0
 
-    def run_row(
-        self, row: PackedRow, sink: KeyValueSink | None = None, *, checkpointing: bool = False
-    ) -> torch.Tensor:
+    def run_row(self, row: PackedRow, *, checkpointing: bool = False) -> torch.Tensor:
         """Final hidden states of a row's nodes, nodes x hidden size.
 
         With `checkpointing` each layer keeps its input only and is computed again in the backward pass.
@@ -118,9 +115,9 @@ class LanguageModel:
         self._checkpointing = checkpointing
         try:
             if self.supports_packing:
-                attention = create_tree_attention(self.attention, row, self.device, sink)
+                attention = create_tree_attention(self.attention, row, self.device)
                 return self.run_attention(row.tokens, row.positions, attention)
-            if len(row.members) != 1 or sink is not None:
+            if len(row.members) != 1:
                 raise AssertionError("a model without packing runs one sequence a row")
             return self._run(row.tokens, row.positions, nullcontext())
         finally:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import torch
 
-from memory_r1_engine.types import EngineError
+from memory_r1_engine.types import DEFAULT_ROW_TOKENS, EngineError
 
 CheckpointingMode = Literal["auto", "on", "off"]
 CHECKPOINTING_MODES: tuple[CheckpointingMode, ...] = get_args(CheckpointingMode)
@@ -30,7 +30,7 @@ class TrainingLimits:
     backward pass instead of being kept; `auto` does so only for a sequence that does not fit `memory_bytes` otherwise.
     """
 
-    row_tokens: int = 2048
+    row_tokens: int = DEFAULT_ROW_TOKENS
     memory_bytes: int | None = None
     checkpointing: CheckpointingMode = "auto"
 

@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from memory_r1_engine.attention import AttentionPass, KeyValueSink, TreeAttention
+from memory_r1_engine.attention import AttentionPass, TreeAttention
 from memory_r1_engine.packing import PackedRow, pack_sequences
 
 AttentionKind = Literal["blocks", "sdpa", "flex"]
@@ -31,11 +31,8 @@ _RECOMPILE_LIMIT = 64
 class SdpaTreeAttention:
     """PyTorch's scaled dot product attention under the row's dense mask: every pair is computed, then masked."""
 
-    def __init__(
-        self, row: PackedRow, device: torch.device, sink: KeyValueSink | None = None
-    ) -> None:
+    def __init__(self, row: PackedRow, device: torch.device) -> None:
         self._mask = build_dense_mask(row.subtree_ends).to(device)
-        self._sink = sink
 
     def attend(
         self,
@@ -45,8 +42,6 @@ class SdpaTreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        if self._sink is not None:
-            self._sink.store(layer, key, value)
         # Copies of the key heads: PyTorch's CPU kernel takes no grouped heads together with a mask.
         copies = query.shape[0] // key.shape[0]
         output = scaled_dot_product_attention(
@@ -66,12 +61,9 @@ class FlexTreeAttention:
     same maths with every pair of scores in memory.
     """
 
-    def __init__(
-        self, row: PackedRow, device: torch.device, sink: KeyValueSink | None = None
-    ) -> None:
+    def __init__(self, row: PackedRow, device: torch.device) -> None:
         self._length = len(row.tokens)
         self._padding = pad_to_tiles(self._length) - self._length
-        self._sink = sink
         self._mask = build_block_mask(row.subtree_ends, device)
         # torch types one of the two as a plain function.
         self._attend: Any = _compiled_flex() if device.type == "cuda" else flex_attention
@@ -84,8 +76,6 @@ class FlexTreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        if self._sink is not None:
-            self._sink.store(layer, key, value)
         padded = [
             pad(tensor, (0, 0, 0, self._padding)).unsqueeze(0) for tensor in (query, key, value)
         ]
@@ -142,9 +132,7 @@ def _compiled_flex() -> Callable[..., Any]:
     return torch.compile(flex_attention, dynamic=False)
 
 
-_CLASSES: dict[
-    AttentionKind, Callable[[PackedRow, torch.device, KeyValueSink | None], AttentionPass]
-] = {
+_CLASSES: dict[AttentionKind, Callable[[PackedRow, torch.device], AttentionPass]] = {
     "blocks": TreeAttention,
     "sdpa": SdpaTreeAttention,
     "flex": FlexTreeAttention,
@@ -152,10 +140,10 @@ _CLASSES: dict[
 
 
 def create_tree_attention(
-    kind: AttentionKind, row: PackedRow, device: torch.device, sink: KeyValueSink | None = None
+    kind: AttentionKind, row: PackedRow, device: torch.device
 ) -> AttentionPass:
-    """The pass over one packed row. `sink` gets every layer's keys and values (for sampling)."""
-    return _CLASSES[kind](row, device, sink)
+    """The pass over one packed row."""
+    return _CLASSES[kind](row, device)
 
 
 def choose_attention(
