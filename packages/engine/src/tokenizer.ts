@@ -194,8 +194,9 @@ function chatTemplateOf(config: TokenizerConfig, file: string | undefined): stri
  *  @throws ConfigError where a file is missing, DataFormatError where one is malformed. */
 export async function loadChatTokenizer(modelDirectory: string): Promise<ChatTokenizer> {
   const tokenizerPath = join(modelDirectory, "tokenizer.json");
-  const [tokenizerText, configText, templateText, generationText] = await Promise.all([
-    readRequired(modelDirectory, "tokenizer.json"),
+  // First and alone: of several missing files it is the one that is named, whichever is looked for faster.
+  const tokenizerText = await readRequired(modelDirectory, "tokenizer.json");
+  const [configText, templateText, generationText] = await Promise.all([
     readRequired(modelDirectory, "tokenizer_config.json"),
     readOptional(join(modelDirectory, "chat_template.jinja")),
     readOptional(join(modelDirectory, "generation_config.json")),
