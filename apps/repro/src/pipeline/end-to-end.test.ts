@@ -154,7 +154,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     ]);
   }, 600_000);
 
-  it("comes to the same bytes when it is stopped, killed and stopped again", async () => {
+  it("comes to the same bytes when it is stopped and killed", async () => {
     const stopped = new AbortController();
     const reason = new Error("Ctrl-C");
     const stop = () => stopped.abort(reason);
@@ -170,15 +170,6 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     const second = resume("broken", when("manager: GRPO steps, train", 2, kill), never);
     await expect(second).rejects.toThrow(EngineLostError);
     expect(enginesOf("broken")).toEqual([]);
-
-    const stoppedAgain = new AbortController();
-    const stopAgain = () => stoppedAgain.abort(reason);
-    const third = resume(
-      "broken",
-      when("trained Manager: banks, advance", 3, stopAgain),
-      stoppedAgain.signal,
-    );
-    await expect(third).rejects.toBe(reason);
 
     const result = await resume("broken", ignore, never);
     expect(enginesOf("broken")).toEqual([]);
