@@ -20,6 +20,7 @@ from helpers import (
     get_gradient,
 )
 from memory_r1_engine.core import TorchEngine
+from memory_r1_engine.training import select_nodes
 from memory_r1_engine.types import (
     Constraint,
     Datum,
@@ -444,3 +445,29 @@ def test_bad_calls(engine: TorchEngine) -> None:
     with pytest.raises(EngineError, match="unknown model") as caught:
         engine.forward("nobody", [GOOD], "ppo")
     assert caught.value.status == 404
+
+
+def test_gradients_of_repeated_nodes_are_the_same_every_time() -> None:
+    """Large enough for two threads, with a repeated node where their shares meet."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(172, 576, generator=generator)
+    nodes = [*range(34, 61), *[33] * 6, *range(61, 88)]
+    weights = torch.randn(len(nodes), 576, generator=generator)
+
+    def compute_gradient() -> torch.Tensor:
+        leaf = hidden.clone().requires_grad_()
+        (select_nodes(leaf, nodes) * weights).sum().backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first = compute_gradient()
+        assert all(torch.equal(first, compute_gradient()) for _ in range(500))
+    finally:
+        torch.set_num_threads(threads)
+    expected = torch.zeros_like(hidden)
+    for row, node in enumerate(nodes):
+        expected[node] += weights[row]
+    torch.testing.assert_close(first, expected)

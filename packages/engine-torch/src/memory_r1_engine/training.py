@@ -245,7 +245,7 @@ class _TrainingCall:
         value_head = self._adapter.value_head
         if value_head is None:
             raise AssertionError("a critic has a value head")
-        kept = hidden[torch.tensor(nodes, device=hidden.device)].to(value_head.dtype)
+        kept = select_nodes(hidden, nodes).to(value_head.dtype)
         values = (kept @ value_head.t()).squeeze(-1)
         inputs = self._inputs(entries)
         losses = compute_token_losses(self._loss_fn, self._settings, values, inputs)
@@ -256,7 +256,7 @@ class _TrainingCall:
     def _run_logprobs(
         self, hidden: torch.Tensor, plan: _HeadPlan, entries: Sequence[_Entry]
     ) -> None:
-        kept = hidden[torch.tensor(plan.nodes, device=hidden.device)]
+        kept = select_nodes(hidden, plan.nodes)
         kept_gradient = torch.zeros_like(kept) if self._backward else None
         any_gradient = False
         for chunk in plan.chunks:
@@ -391,6 +391,15 @@ class _HeadPlan:
     nodes: list[int]
     masks: list[bytes | None]
     chunks: list[_HeadChunk]
+
+
+def select_nodes(hidden: torch.Tensor, nodes: Sequence[int]) -> torch.Tensor:
+    """Rows of `hidden` by node, where a node may come several times (completions begin at their prompt's last token).
+
+    Not `hidden[nodes]`: the backward pass of that adds the gradients of a repeated node in the order in which threads
+    come by, so that two equal calls differ in the last bit.
+    """
+    return hidden.index_select(0, torch.tensor(nodes, device=hidden.device))
 
 
 def _plan_head(nodes: Sequence[int], entries: Sequence[_Entry], chunk_rows: int) -> _HeadPlan:
