@@ -120,6 +120,7 @@ class TreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
+        del layer  # every layer sees the same tree
         return _BlockAttention.apply(query, key, value, self._blocks, scale)  # type: ignore[no-any-return, no-untyped-call]  # untyped in torch
 
 

@@ -42,6 +42,7 @@ class SdpaTreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
+        del layer  # every layer sees the same tree
         # Copies of the key heads: PyTorch's CPU kernel takes no grouped heads together with a mask.
         copies = query.shape[0] // key.shape[0]
         output = scaled_dot_product_attention(
@@ -76,6 +77,7 @@ class FlexTreeAttention:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
+        del layer  # every layer sees the same tree
         padded = [
             pad(tensor, (0, 0, 0, self._padding)).unsqueeze(0) for tensor in (query, key, value)
         ]

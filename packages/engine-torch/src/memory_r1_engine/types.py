@@ -9,8 +9,8 @@ ConstraintType = Literal["regex", "json_schema", "tools"]
 ModelRole = Literal["policy", "critic"]
 LossFunction = Literal["cross_entropy", "importance_sampling", "ppo", "cispo", "gspo", "ppo_critic"]
 
-#: Distinct tokens of one forward and backward pass, unless told otherwise: a prompt of 60 memories with a group of short
-#: completions fits, so that it is computed once. Rows of several small prompts end much earlier.
+#: Distinct tokens of one forward and backward pass, unless told otherwise: a prompt of 60 memories with a group of
+#: short completions fits, so that it is computed once. Rows of several small prompts end much earlier.
 DEFAULT_ROW_TOKENS = 4096
 
 _POLICY_SETTINGS: dict[str, float] = {
