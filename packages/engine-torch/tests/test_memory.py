@@ -239,7 +239,8 @@ def test_out_of_memory_twice_is_an_error_that_names_the_settings(
     assert caught.value.status == 507
     assert caught.value.detail == (
         "out of memory, also with rows of 144 tokens (OutOfMemoryError: CUDA out of memory): nothing was accumulated "
-        "and the weights are unchanged; lower --micro-batch-tokens (now 2048), set --training-memory-gib (now 1), "
+        "and the weights are unchanged; "
+        f"lower --micro-batch-tokens (now {DEFAULT_ROW_TOKENS}), set --training-memory-gib (now 1), "
         "or send shorter sequences"
     )
     assert [tokens for tokens, _ in seen] == [288, 144]
