@@ -163,6 +163,21 @@ function toBackwardResult(
   };
 }
 
+/** The parts of `memory-r1://<model>/<kind>/<name>`, a checkpoint of the embedded engine; undefined for any other path. */
+export function parseCheckpointPath(path: string):
+  | {
+      readonly model: string;
+      readonly kind: string;
+      readonly name: string;
+    }
+  | undefined {
+  const match = /^memory-r1:\/\/([\w-]+)\/(weights|sampler_weights)\/([\w-]+)$/.exec(path);
+  const [, model, kind, name] = match ?? [];
+  return model === undefined || kind === undefined || name === undefined
+    ? undefined
+    : { model, kind, name };
+}
+
 /**
  * Deletes checkpoints of the embedded engine by their paths `memory-r1://<model>/<kind>/<name>`, which stand for folders
  * under its checkpoints folder. One that is not there is no error.
@@ -172,12 +187,14 @@ export function createCheckpointRemover(
   checkpointsDirectory: string,
 ): (path: string) => Promise<void> {
   return async (path) => {
-    const match = /^memory-r1:\/\/([\w-]+)\/(weights|sampler_weights)\/([\w-]+)$/.exec(path);
-    const [, model, kind, name] = match ?? [];
-    if (model === undefined || kind === undefined || name === undefined)
+    const parts = parseCheckpointPath(path);
+    if (parts === undefined)
       throw new ConfigError(
         `"${path}" is no checkpoint of the embedded engine: delete it with the engine that wrote it`,
       );
-    await rm(join(checkpointsDirectory, model, kind, name), { recursive: true, force: true });
+    await rm(join(checkpointsDirectory, parts.model, parts.kind, parts.name), {
+      recursive: true,
+      force: true,
+    });
   };
 }

@@ -3,6 +3,7 @@ import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promis
 import { basename, join } from "node:path";
 import { type Manifest, readManifest, sha256OfFile } from "@memory-r1/report";
 import { ConfigError, DataFormatError, DataIntegrityError, parseJson } from "@memory-r1/spec";
+import { parseCheckpointPath } from "@memory-r1/trainers";
 import { z } from "zod";
 import { readRunConfig } from "../pipeline/run-config.ts";
 import { readRunResult } from "../run-result.ts";
@@ -92,12 +93,12 @@ export async function exportRun(options: ExportOptions): Promise<readonly Export
 
 /** The folder that `memory-r1://<model>/sampler_weights/<name>` stands for. */
 function checkpointFolder(checkpointsDirectory: string, path: string): string {
-  const [, model, name] = /^memory-r1:\/\/([\w-]+)\/sampler_weights\/([\w-]+)$/.exec(path) ?? [];
-  if (model === undefined || name === undefined)
+  const parts = parseCheckpointPath(path);
+  if (parts?.kind !== "sampler_weights")
     throw new ConfigError(
       `"${path}" is no checkpoint of the embedded engine: export the adapter with the engine that wrote it`,
     );
-  const folder = join(checkpointsDirectory, model, "sampler_weights", name);
+  const folder = join(checkpointsDirectory, parts.model, parts.kind, parts.name);
   if (!existsSync(folder))
     throw new ConfigError(
       `${folder} does not exist: the run's checkpoints were deleted or left behind when it was moved`,
