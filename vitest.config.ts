@@ -40,6 +40,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: engineTests,
+          globalSetup: "packages/engine/src/testing/shared-engine-setup.ts",
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

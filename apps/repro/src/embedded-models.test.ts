@@ -1,42 +1,15 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-  createEngineGenerator,
-  launchEngine,
-  loadChatTokenizer,
-  type ChatTokenizer,
-  type RunningEngine,
-} from "@memory-r1/engine";
+import { createEngineGenerator } from "@memory-r1/engine";
+import { connectSharedEngine, type SharedEngineConnection } from "@memory-r1/engine/testing";
 import { describeTextGeneratorContract } from "@memory-r1/models/contract";
 import { createInferenceEmbedding, createInferenceGenerator } from "@memory-r1/models";
 import type { GenerateRequest } from "@memory-r1/spec";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
-/** The first run on a machine installs the Python environment and converts the models. */
-const setupTimeoutMs = 20 * 60_000;
+let engine: SharedEngineConnection;
 
-let running: Promise<{ engine: RunningEngine; tokenizer: ChatTokenizer }> | undefined;
-let folder: string | undefined;
-
-/** One engine for the whole file. */
-function startOnce(): NonNullable<typeof running> {
-  running ??= (async () => {
-    folder = await mkdtemp(join(tmpdir(), "memory-r1-engine-"));
-    const engine = await launchEngine({
-      checkpointsDirectory: join(folder, "checkpoints"),
-      logFile: join(folder, "engine.txt"),
-    });
-    return { engine, tokenizer: await loadChatTokenizer(engine.model.directory) };
-  })();
-  return running;
-}
-
-beforeAll(startOnce, setupTimeoutMs);
-afterAll(async () => {
-  await (await running)?.engine.stop();
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-}, 30_000);
+beforeAll(async () => {
+  engine = await connectSharedEngine();
+});
 
 /** More tokens than any context holds. */
 const refused: GenerateRequest = {
@@ -47,7 +20,6 @@ const refused: GenerateRequest = {
 };
 
 describeTextGeneratorContract("engine client, embedded engine", async () => {
-  const { engine, tokenizer } = await startOnce();
   const sessionId = await engine.client.createSession();
   const samplingSessionId = await engine.client.createSamplingSession(sessionId, {
     baseModel: engine.model.name,
@@ -55,7 +27,7 @@ describeTextGeneratorContract("engine client, embedded engine", async () => {
   return {
     generator: createEngineGenerator({
       client: engine.client,
-      tokenizer,
+      tokenizer: engine.tokenizer,
       samplingSessionId,
       description: engine.model.revision,
       maxWaveSize: 2,
@@ -65,7 +37,6 @@ describeTextGeneratorContract("engine client, embedded engine", async () => {
 });
 
 describeTextGeneratorContract("@huggingface/inference, embedded engine", async () => {
-  const { engine } = await startOnce();
   return {
     generator: createInferenceGenerator({
       model: engine.model.name,
@@ -77,7 +48,6 @@ describeTextGeneratorContract("@huggingface/inference, embedded engine", async (
 });
 
 describeTextGeneratorContract("@huggingface/inference streaming, embedded engine", async () => {
-  const { engine } = await startOnce();
   return {
     generator: createInferenceGenerator({
       model: engine.model.name,
@@ -91,8 +61,7 @@ describeTextGeneratorContract("@huggingface/inference streaming, embedded engine
 
 describe("the embedded engine as an endpoint", () => {
   it("streams the text that it gives otherwise", async () => {
-    const { engine } = await startOnce();
-    const pieces: string[] = [];
+      const pieces: string[] = [];
     const target = {
       model: engine.model.name,
       endpointUrl: engine.baseUrl,
@@ -112,8 +81,7 @@ describe("the embedded engine as an endpoint", () => {
   });
 
   it("says that a key is wrong, once", async () => {
-    const { engine } = await startOnce();
-    const generator = createInferenceGenerator({
+      const generator = createInferenceGenerator({
       model: engine.model.name,
       endpointUrl: engine.baseUrl,
       accessToken: "wrong",
@@ -126,8 +94,7 @@ describe("the embedded engine as an endpoint", () => {
 
 describe("the two ways to the embedded engine", () => {
   it("give the same greedy text: prompts are the same tokens in TypeScript and in Python", async () => {
-    const { engine, tokenizer } = await startOnce();
-    const sessionId = await engine.client.createSession();
+      const sessionId = await engine.client.createSession();
     const request: GenerateRequest = {
       messages: [{ role: "user", content: "Was machst du? 😀<|im_end|> Antworte kurz: ½ × 7 =" }],
       maxTokens: 12,
@@ -136,7 +103,7 @@ describe("the two ways to the embedded engine", () => {
     };
     const [ours] = await createEngineGenerator({
       client: engine.client,
-      tokenizer,
+      tokenizer: engine.tokenizer,
       samplingSessionId: () =>
         engine.client.createSamplingSession(sessionId, { baseModel: engine.model.name }),
       description: "base",
@@ -154,8 +121,7 @@ describe("the two ways to the embedded engine", () => {
 
 describe("embeddings of the embedded engine", () => {
   it("are unit vectors of 384 numbers in which related texts are near", async () => {
-    const { engine } = await startOnce();
-    const model = createInferenceEmbedding({
+      const model = createInferenceEmbedding({
       model: engine.embedding.name,
       endpointUrl: `${engine.baseUrl}/embed`,
       accessToken: engine.token,

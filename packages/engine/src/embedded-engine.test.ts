@@ -1,31 +1,16 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { GenerateRequest } from "@memory-r1/spec";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeEngineConformance } from "./conformance.ts";
+import { beforeAll, describe, expect, it } from "vitest";
 import { createEngineGenerator } from "./generator.ts";
-import { launchEngine, type RunningEngine } from "./launch.ts";
-import { loadChatTokenizer, type ChatTokenizer } from "./tokenizer.ts";
+import {
+  connectSharedEngine,
+  describeEngineConformance,
+  type SharedEngineConnection,
+} from "./testing/index.ts";
 
-/** The first run on a machine installs the Python environment and converts the models. */
-const setupTimeoutMs = 20 * 60_000;
-
-let folder: string;
-let engine: RunningEngine;
-let tokenizer: ChatTokenizer;
+let engine: SharedEngineConnection;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "memory-r1-engine-"));
-  engine = await launchEngine({
-    checkpointsDirectory: join(folder, "checkpoints"),
-    logFile: join(folder, "engine.txt"),
-  });
-  tokenizer = await loadChatTokenizer(engine.model.directory);
-}, setupTimeoutMs);
-afterAll(async () => {
-  await engine.stop();
-  await rm(folder, { recursive: true, force: true });
+  engine = await connectSharedEngine();
 });
 
 describeEngineConformance("embedded, SmolLM2-135M", () =>
@@ -34,7 +19,7 @@ describeEngineConformance("embedded, SmolLM2-135M", () =>
     baseUrl: engine.baseUrl,
     token: engine.token,
     baseModel: engine.model.name,
-    decode: (tokens) => tokenizer.decode(tokens, { skipSpecialTokens: true }),
+    decode: (tokens) => engine.tokenizer.decode(tokens, { skipSpecialTokens: true }),
   }),
 );
 
@@ -51,7 +36,7 @@ describe("createEngineGenerator over the embedded engine", () => {
     const sessionId = await engine.client.createSession();
     const generator = createEngineGenerator({
       client: engine.client,
-      tokenizer,
+      tokenizer: engine.tokenizer,
       samplingSessionId: () =>
         engine.client.createSamplingSession(sessionId, { baseModel: engine.model.name }),
       description: engine.model.revision,
@@ -66,7 +51,7 @@ describe("createEngineGenerator over the embedded engine", () => {
     expect(answer).toMatchObject({ completions: [{ stopReason: "stop" }] });
     const [completion] = answer?.status === "completed" ? answer.completions : [];
     expect(completion?.text).toContain("Paris");
-    expect(completion?.tokens?.at(-1)).toBe(tokenizer.eosTokenIds[0]);
+    expect(completion?.tokens?.at(-1)).toBe(engine.tokenizer.eosTokenIds[0]);
     expect(completion?.logProbs).toHaveLength(completion?.tokens?.length ?? -1);
     expect(again).toEqual(answer);
     const colours = constrained?.status === "completed" ? constrained.completions : [];

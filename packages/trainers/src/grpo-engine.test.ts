@@ -1,13 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  inspectEngine,
-  launchEngine,
-  loadChatTokenizer,
-  type ChatTokenizer,
-  type RunningEngine,
-} from "@memory-r1/engine";
+import { connectSharedEngine, type SharedEngineConnection } from "@memory-r1/engine/testing";
 import type { Constraint, Environment, Episode, GeneratedText } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCheckpointRemover, createPolicyEngine } from "./engine-adapter.ts";
@@ -15,13 +9,6 @@ import { trainGrpo } from "./grpo.ts";
 import type { GrpoConfigInput } from "./grpo-config.ts";
 import type { PolicyEngine } from "./policy-engine.ts";
 import type { StepRecord } from "./run-log.ts";
-
-/** The embedded engine with the real default model, where an earlier run has installed it: a test downloads nothing. */
-const unprepared = (await inspectEngine()).filter((finding) => finding.status !== "ok");
-const note =
-  unprepared.length === 0
-    ? ""
-    : ` (skipped: ${unprepared.map((finding) => finding.name).join(", ")} not prepared)`;
 
 const questions = ["Name an animal.", "Name a city.", "Name a fruit."] as const;
 
@@ -67,33 +54,23 @@ const config = {
   checkpointEvery: 4,
 } satisfies GrpoConfigInput;
 
-describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () => {
+describe("GRPO on the embedded engine", () => {
   let directory = "";
-  let engine: RunningEngine | undefined;
-  let tokenizer: ChatTokenizer | undefined;
+  let engine: SharedEngineConnection;
 
   beforeAll(async () => {
+    engine = await connectSharedEngine();
     directory = await mkdtemp(join(tmpdir(), "memory-r1-grpo-engine-"));
-    engine = await launchEngine({
-      checkpointsDirectory: join(directory, "checkpoints"),
-      logFile: join(directory, "engine.log"),
-    });
-    tokenizer = await loadChatTokenizer(engine.model.directory);
-  }, 120_000);
-  afterAll(async () => {
-    await engine?.stop();
-    await rm(directory, { recursive: true, force: true });
   });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
 
   async function createPolicy(): Promise<PolicyEngine> {
-    if (engine === undefined || tokenizer === undefined)
-      throw new Error("the engine did not start");
     return createPolicyEngine({
       client: engine.client,
       sessionId: await engine.client.createSession(),
       baseModel: engine.model.name,
       lora: { rank: 8, seed: 1 },
-      tokenizer,
+      tokenizer: engine.tokenizer,
     });
   }
 
@@ -123,7 +100,7 @@ describe.skipIf(unprepared.length > 0)(`GRPO on the embedded engine${note}`, () 
         const hits = texts.reduce((sum, text) => sum + countHit(text), 0);
         return { score: hits / texts.length, healthy: texts.length === 48, metrics: {} };
       },
-      removeCheckpoint: createCheckpointRemover(join(directory, "checkpoints")),
+      removeCheckpoint: createCheckpointRemover(engine.checkpointsDirectory),
     });
   }
 

@@ -1,13 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  inspectEngine,
-  launchEngine,
-  loadChatTokenizer,
-  type ChatTokenizer,
-  type RunningEngine,
-} from "@memory-r1/engine";
+import { connectSharedEngine, type SharedEngineConnection } from "@memory-r1/engine/testing";
 import type { Environment, Episode, GeneratedText } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stepsOf } from "./__fixtures__/letter-run.ts";
@@ -16,13 +10,6 @@ import { createCheckpointRemover, createPolicyEngine } from "./engine-adapter.ts
 import { trainPpo } from "./ppo.ts";
 import { trainSft } from "./sft.ts";
 import type { TrainingOptions } from "./training-loop.ts";
-
-/** The embedded engine with the real default model, where an earlier run has installed it: a test downloads nothing. */
-const unprepared = (await inspectEngine()).filter((finding) => finding.status !== "ok");
-const note =
-  unprepared.length === 0
-    ? ""
-    : ` (skipped: ${unprepared.map((finding) => finding.name).join(", ")} not prepared)`;
 
 const questions = ["Name an animal.", "Name a city."] as const;
 
@@ -50,33 +37,23 @@ const environment: Environment<string, WordEpisode> = {
     episodes.map((episode) => ({ reward: episode.text().includes("o") ? 1 : 0, metrics: {} })),
 };
 
-describe.skipIf(unprepared.length > 0)(`PPO and SFT on the embedded engine${note}`, () => {
+describe("PPO and SFT on the embedded engine", () => {
   let directory = "";
-  let engine: RunningEngine | undefined;
-  let tokenizer: ChatTokenizer | undefined;
+  let engine: SharedEngineConnection;
 
   beforeAll(async () => {
+    engine = await connectSharedEngine();
     directory = await mkdtemp(join(tmpdir(), "memory-r1-ppo-engine-"));
-    engine = await launchEngine({
-      checkpointsDirectory: join(directory, "checkpoints"),
-      logFile: join(directory, "engine.log"),
-    });
-    tokenizer = await loadChatTokenizer(engine.model.directory);
-  }, 120_000);
-  afterAll(async () => {
-    await engine?.stop();
-    await rm(directory, { recursive: true, force: true });
   });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
 
   async function open(name: string) {
-    if (engine === undefined || tokenizer === undefined)
-      throw new Error("the engine did not start");
     const model = {
       client: engine.client,
       sessionId: await engine.client.createSession(),
       baseModel: engine.model.name,
       lora: { rank: 4, seed: 1 },
-      tokenizer,
+      tokenizer: engine.tokenizer,
     };
     const options: TrainingOptions = {
       stage: "words",
@@ -85,7 +62,7 @@ describe.skipIf(unprepared.length > 0)(`PPO and SFT on the embedded engine${note
       engine: await createPolicyEngine(model),
       directory: join(directory, name),
       evaluate: async (step) => ({ score: step, healthy: true, metrics: {} }),
-      removeCheckpoint: createCheckpointRemover(join(directory, "checkpoints")),
+      removeCheckpoint: createCheckpointRemover(engine.checkpointsDirectory),
     };
     return { model, options };
   }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createCheckRunner, engineChecks, type EngineSubject } from "./engine-checks.ts";
+import { createCheckRunner, engineChecks, type EngineSubject } from "../engine-checks.ts";
 
 /** The checks of engine-checks.ts as a vitest suite. What an engine does not offer is skipped, with the reason. */
 export function describeEngineConformance(

@@ -1,1 +1,0 @@
-export { describeEngineConformance } from "./conformance.ts";

@@ -1,0 +1,2 @@
+export { describeEngineConformance } from "./conformance.ts";
+export { connectSharedEngine, type SharedEngineConnection } from "./shared-engine.ts";
