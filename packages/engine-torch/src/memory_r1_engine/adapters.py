@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from memory_r1_engine.checkpoints import write_tensors
+from memory_r1_engine.products import multiply, pack_weight
 from memory_r1_engine.types import EngineError, LoraConfig
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -35,7 +36,8 @@ class LoraPair:
 class LoraLinear(nn.Module):
     """A frozen linear layer plus the active adapter's pair, or the layer alone where `active` is None.
 
-    `merged`, where it is set, is the weight with an adapter in it, for sampling without a product of its own.
+    `sampled`, where it is set, takes the weight's place in passes without gradients: the weight in another layout, or
+    with an adapter in it, which then needs no product of its own.
     Our own forward instead of PEFT's: PEFT upcasts every input of a bfloat16 base to float32 and adds the low-rank
     product in passes of its own; here it is accumulated into the output, and only what training needs has a
     gradient.
@@ -47,7 +49,7 @@ class LoraLinear(nn.Module):
         self.in_features = base.in_features
         self.out_features = base.out_features
         self.active: LoraPair | None = None
-        self.merged: torch.Tensor | None = None
+        self.sampled: torch.Tensor | None = None
 
     @property
     def weight(self) -> torch.Tensor:
@@ -60,12 +62,11 @@ class LoraLinear(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         pair = self.active
         if pair is None:
-            weight = self.base.weight if self.merged is None else self.merged
-            return _apply_linear(inputs, weight, self.base.bias)
+            return self._multiply(inputs)
         if not torch.is_grad_enabled():
             # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
             rows = inputs.reshape(-1, self.in_features)
-            output = _apply_linear(rows, self.base.weight, self.base.bias)
+            output = self._multiply(rows)
             down, up = pair.down.to(rows.dtype), pair.up.to(rows.dtype)
             result, _ = _add_low_rank(output, rows, down, up, pair.scale)
             return result.view(*inputs.shape[:-1], self.out_features)
@@ -74,27 +75,9 @@ class LoraLinear(nn.Module):
         )
         return trained
 
-
-FEW_ROWS = 24
-"""Up to so many rows of inputs `_apply_linear` multiplies the other way round."""
-
-
-def _apply_linear(
-    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    """inputs @ weight.T + bias.
-
-    A decode step of a few sequences is bound by reading the weights. MKL's kernel for few rows times a transposed
-    matrix reads them up to three times as slowly as for a matrix times few columns (docs/log.md of 2026-11-25).
-    """
-    size = inputs.shape[-1]
-    count = inputs.numel() // size
-    if torch.is_grad_enabled() or not 1 < count <= FEW_ROWS or inputs.device.type != "cpu":
-        return nn.functional.linear(inputs, weight, bias)
-    product = torch.mm(weight, inputs.reshape(count, size).t()).t().contiguous()
-    if bias is not None:
-        product += bias
-    return product.view(*inputs.shape[:-1], weight.shape[0])
+    def _multiply(self, inputs: torch.Tensor) -> torch.Tensor:
+        weight = self.base.weight if self.sampled is None else self.sampled
+        return multiply(inputs, weight, self.base.bias)
 
 
 def _add_low_rank(
@@ -125,7 +108,8 @@ class _LoraFunction(torch.autograd.Function):
         rows = inputs.reshape(-1, inputs.shape[-1])
         down = down.to(rows.dtype)
         up = up.to(rows.dtype)
-        plain = nn.functional.linear(rows, weight, bias)
+        # No gradient is kept inside a Function: so this may be oneDNN's kernel.
+        plain = multiply(rows, weight, bias)
         output, reduced = _add_low_rank(plain, rows, down, up, scale)
         ctx.save_for_backward(rows, reduced, down, up, weight)
         ctx.scale = scale
@@ -144,7 +128,7 @@ class _LoraFunction(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             up_gradient = (gradient.t() @ reduced).mul_(ctx.scale)
         if ctx.needs_input_grad[0]:
-            input_gradient = gradient @ weight
+            input_gradient = multiply(gradient, weight.t())
             input_gradient.addmm_(reduced_gradient, down, alpha=ctx.scale)
             input_gradient = input_gradient.view(*shape[:-1], -1)
         # autograd casts the gradients of `down` and `up` to their own float32.
@@ -223,7 +207,7 @@ def plan_adapter(
 
 
 MergedWeights = dict[str, torch.Tensor]
-"""Weights with an adapter in them, by the name of their layer."""
+"""Weights with an adapter in them, packed where `multiply` has kernels for that, by the name of their layer."""
 
 
 class AdapterWeights:
@@ -242,7 +226,8 @@ class AdapterWeights:
                 # autograd adds into an existing .grad in place, so this stays a view of the flat gradient.
                 view.grad = self.gradient[part].view(slot.shape)
             self._views[slot.name] = view
-        self._pairs = {
+        #: What each layer adds, by its name.
+        self.pairs = {
             name: LoraPair(
                 self._views[f"{name}.lora_A"], self._views[f"{name}.lora_B"], layout.scale
             )
@@ -253,18 +238,15 @@ class AdapterWeights:
     def value_head(self) -> torch.Tensor | None:
         return self._views.get(VALUE_HEAD)
 
-    def activate(self, linears: Mapping[str, LoraLinear]) -> None:
-        for name, linear in linears.items():
-            linear.active = self._pairs.get(name)
-            linear.merged = None
-
     def merge(self, linears: Mapping[str, LoraLinear]) -> MergedWeights:
         """The adapter's layers with the adapter in their weights: new tensors, of the base's dtype."""
+        weights = {}
         with torch.no_grad():
-            return {
-                name: torch.addmm(linears[name].weight, pair.up, pair.down, alpha=pair.scale)
-                for name, pair in self._pairs.items()
-            }
+            for name, pair in self.pairs.items():
+                weight = torch.addmm(linears[name].weight, pair.up, pair.down, alpha=pair.scale)
+                packed = pack_weight(weight)
+                weights[name] = weight if packed is None else packed
+        return weights
 
     def initialise(self) -> None:
         """PEFT's default: uniform down-projections (Kaiming, a = sqrt 5), zero up-projections and value head."""
@@ -280,18 +262,6 @@ class AdapterWeights:
     def freeze(self, dtype: torch.dtype) -> AdapterWeights:
         """A frozen copy for sampling; `dtype` is what the layers compute in, so that no step has to cast."""
         return AdapterWeights(self.layout, self.flat.detach().to(dtype, copy=True), trainable=False)
-
-
-def release_adapters(linears: Mapping[str, LoraLinear]) -> None:
-    """Leave the base alone active."""
-    activate_merged(linears, {})
-
-
-def activate_merged(linears: Mapping[str, LoraLinear], weights: MergedWeights) -> None:
-    """Compute with `weights`, and with the base alone in layers that are not among them."""
-    for name, linear in linears.items():
-        linear.active = None
-        linear.merged = weights.get(name)
 
 
 def save_adapter(

@@ -56,7 +56,8 @@ from memory_r1_engine.types import (
 _LOG = logging.getLogger(__name__)
 
 MERGE_BYTES = 2 * 2**30
-"""Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
+"""Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them. The
+base's own weights are kept packed for sampling beside these, where they are not larger either."""
 
 _BLOCK_TOKENS = 128
 _GPU_BLOCK_TOKENS = 512
@@ -111,9 +112,10 @@ class TorchEngine:
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
         decode batch, `training_memory_bytes` what a forward and backward pass needs beside the weights (as
         memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for
-        sampling, `prefix_cache_bytes` the keys and values of prompts that are kept across requests (0: none). Prompts
-        are computed in blocks of `prefix_block_tokens` (128, and 512 on a GPU), which decides their rounding; what is
-        kept does not. `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
+        sampling (and the base's, packed), `prefix_cache_bytes` the keys and values of prompts that are kept across
+        requests (0: none). Prompts are computed in blocks of `prefix_block_tokens` (128, and 512 on a GPU), which
+        decides their rounding; what is kept does not. `gradient_checkpointing` and `attention` are explained in
+        memory.py and tree_attention.py.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
@@ -399,23 +401,31 @@ class TorchEngine:
 
     def _activate_for_sampling(self, snapshot_id: str | None) -> None:
         """Merged weights where they fit and round like the trainer: a decode step is then a third fewer operations."""
-        if snapshot_id is None:
-            self._model.activate(None)
-            return
-        weights = self._find_snapshot(snapshot_id).compute
-        size = self._model.merged_bytes(weights.layout.modules)
+        adapter = None if snapshot_id is None else self._find_snapshot(snapshot_id).compute
+        merged: MergedWeights = {}
+        if snapshot_id is not None and adapter is not None and self._can_merge(adapter):
+            merged = self._merge(snapshot_id, adapter)
+            adapter = None
+        packs = self._model.count_weight_bytes(self._model.linears) <= self._merge_bytes
+        packed = self._model.pack_weights(except_for=merged) if packs else {}
+        self._model.activate(adapter, {**packed, **merged})
+
+    def _can_merge(self, weights: AdapterWeights) -> bool:
         # In bfloat16 a merged weight is rounded again, and the sampler would disagree with the trainer.
-        if self._model.dtype == torch.bfloat16 or size > self._merge_bytes:
-            self._model.activate(weights)
-            return
+        if self._model.dtype == torch.bfloat16:
+            return False
+        return self._model.count_weight_bytes(weights.layout.modules) <= self._merge_bytes
+
+    def _merge(self, snapshot_id: str, weights: AdapterWeights) -> MergedWeights:
         merged = self._merged.pop(snapshot_id, None)
         if merged is None:
             self._model.activate(None)
+            size = self._model.count_weight_bytes(weights.layout.modules)
             while self._merged and (len(self._merged) + 1) * size > self._merge_bytes:
                 del self._merged[next(iter(self._merged))]
             merged = weights.merge(self._model.linears)
         self._merged[snapshot_id] = merged
-        self._model.activate_merged(merged)
+        return merged
 
     def _run_training(
         self,

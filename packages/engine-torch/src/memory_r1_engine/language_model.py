@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from memory_r1_engine.adapters import (
     AdapterWeights,
     LoraLinear,
-    MergedWeights,
-    activate_merged,
-    release_adapters,
 )
 from memory_r1_engine.attention import (
     IMPLEMENTATION,
@@ -31,6 +28,7 @@ from memory_r1_engine.attention import (
 from memory_r1_engine.memory import RowCosts
 from memory_r1_engine.norms import replace_rms_norms
 from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.products import pack_weight
 from memory_r1_engine.tree_attention import (
     AttentionChoice,
     choose_attention,
@@ -85,20 +83,33 @@ class LanguageModel:
         self.attention, self.attention_note = choose_attention(attention, device, dtype)
         self.supports_packing = self._probe()
         self._row_costs: dict[tuple[int, int], RowCosts] = {}
+        self._packed: dict[str, torch.Tensor | None] = {}
 
-    def activate(self, adapter: AdapterWeights | None) -> None:
-        """Make `adapter`, or the base alone, what the next passes compute with."""
-        if adapter is None:
-            release_adapters(self.linears)
-        else:
-            adapter.activate(self.linears)
+    def activate(
+        self, adapter: AdapterWeights | None, weights: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        """Make `adapter`, or the base alone, what the next passes compute with.
 
-    def activate_merged(self, weights: MergedWeights) -> None:
-        """Make the base with these weights in place of its own what the next passes compute with; for sampling."""
-        activate_merged(self.linears, weights)
+        `weights`, by the names of their layers, take the place of the base's own; only for passes without gradients.
+        """
+        pairs = {} if adapter is None else adapter.pairs
+        for name, linear in self.linears.items():
+            linear.active = pairs.get(name)
+            linear.sampled = None if weights is None else weights.get(name)
 
-    def merged_bytes(self, modules: Sequence[str]) -> int:
-        """Bytes that these layers' weights take a second time when they are merged."""
+    def pack_weights(self, except_for: Container[str] = ()) -> dict[str, torch.Tensor]:
+        """The base's weights packed for `multiply`, made at the first call; empty where nothing can be packed."""
+        for name, linear in self.linears.items():
+            if name not in except_for and name not in self._packed:
+                self._packed[name] = pack_weight(linear.weight)
+        return {
+            name: weight
+            for name, weight in self._packed.items()
+            if weight is not None and name not in except_for
+        }
+
+    def count_weight_bytes(self, modules: Iterable[str]) -> int:
+        """Bytes that a copy of these layers' weights takes."""
         item_size = torch.finfo(self.dtype).bits // 8
         return sum(self.linears[name].weight.numel() for name in modules) * item_size
 
@@ -141,7 +152,7 @@ class LanguageModel:
             return tensor
 
         (row,) = pack_sequences([[i % self.vocabulary_size for i in range(_PROBE_TOKENS)]], 4096)
-        adapter.activate(self.linears)
+        self.activate(adapter)
         with (
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),

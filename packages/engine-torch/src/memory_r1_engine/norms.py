@@ -17,6 +17,8 @@ class FrozenRmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            return _normalise(hidden_states, self.weight, self.eps)[0]
         output: torch.Tensor = _RmsNormFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
             hidden_states, self.weight, self.eps
         )
@@ -28,11 +30,8 @@ class _RmsNormFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        wide = _widen(inputs)
-        factor = torch.linalg.vecdot(wide, wide).div_(inputs.shape[-1]).add_(eps).rsqrt_()
-        factor = factor.unsqueeze(-1)
+        output, factor = _normalise(inputs, weight, eps)
         ctx.save_for_backward(inputs, weight, factor)
-        output: torch.Tensor = (wide * factor).to(inputs.dtype).mul_(weight)
         return output
 
     @staticmethod
@@ -45,6 +44,16 @@ class _RmsNormFunction(torch.autograd.Function):
         projection = projection.mul_(factor).mul_(factor).div_(inputs.shape[-1])
         gradient = scaled.addcmul_(wide, projection, value=-1).mul_(factor)
         return gradient.to(inputs.dtype), None, None
+
+
+def _normalise(
+    inputs: torch.Tensor, weight: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output, and the factor of each token."""
+    wide = _widen(inputs)
+    factor = torch.linalg.vecdot(wide, wide).div_(inputs.shape[-1]).add_(eps).rsqrt_()
+    factor = factor.unsqueeze(-1)
+    return (wide * factor).to(inputs.dtype).mul_(weight), factor
 
 
 def _widen(tensor: torch.Tensor) -> torch.Tensor:
