@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from memory_r1_engine.adapters import LoraLinear, LoraPair
 from memory_r1_engine.core import TorchEngine
 from memory_r1_engine.products import multiply, pack_weight
-from memory_r1_engine.types import LoraConfig, SampleJob
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -40,25 +40,38 @@ def test_products_are_those_of_float64(dtype: torch.dtype, shape: tuple[int, ...
             ] * expected.abs().max()
 
 
-def test_gradients_pass_through_an_unpacked_product() -> None:
-    inputs = make((70, 48), torch.float32, 2).requires_grad_()
-    weight = make((72, 48), torch.float32, 1)
-    multiply(inputs, weight).sum().backward()
-    assert inputs.grad is not None
-    torch.testing.assert_close(inputs.grad, weight.sum(dim=0).expand(70, -1))
-
-
 def test_float64_has_no_packed_form() -> None:
     assert pack_weight(make((72, 48), torch.float64, 1)) is None
 
 
-@pytest.mark.parametrize("merge_bytes", [0, 2**30])
-def test_packed_weights_are_for_sampling_only(tiny_model_directory: Path, merge_bytes: int) -> None:
-    engine = TorchEngine(tiny_model_directory, threads=1, merge_bytes=merge_bytes)
-    engine.create_model("model", "policy", LoraConfig(rank=4, seed=1))
-    engine.sample([SampleJob((5, 6, 7), num_samples=1, max_tokens=3)])
-    linears = engine._model.linears.values()
-    can_pack = pack_weight(make((72, 48), torch.float32, 1)) is not None
-    assert all((linear.sampled is not None) == (can_pack and merge_bytes > 0) for linear in linears)
-    engine._model.activate(engine._models["model"].weights)
-    assert all(linear.sampled is None for linear in linears)
+@pytest.mark.parametrize("has_adapter", [True, False])
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_layer_computes_the_same_packed_and_not(packs: bool, has_adapter: bool) -> None:
+    base = torch.nn.Linear(48, 72).requires_grad_(False)
+    layer = LoraLinear(base)
+    layer.packs = packs
+    down, up = make((4, 48), torch.float32, 4), make((72, 4), torch.float32, 5)
+    weight = base.weight.double()
+    if has_adapter:
+        layer.active = LoraPair(down, up, 0.5)
+        weight = weight + 0.5 * up.double() @ down.double()
+    inputs = make((3, 30, 48), torch.float32, 2).requires_grad_()
+    expected = inputs.double() @ weight.t() + base.bias.double()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(inputs), expected.float(), rtol=1e-5, atol=1e-5)
+    output = layer(inputs)
+    torch.testing.assert_close(output, expected.float(), rtol=1e-5, atol=1e-5)
+    gradient = make((3, 30, 72), torch.float32, 6)
+    output.backward(gradient)
+    assert inputs.grad is not None
+    torch.testing.assert_close(
+        inputs.grad, (gradient.double() @ weight).float(), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("pack_bytes", "packs"), [(0, False), (2**30, True)])
+def test_only_a_base_within_the_budget_is_packed(
+    tiny_model_directory: Path, pack_bytes: int, packs: bool
+) -> None:
+    engine = TorchEngine(tiny_model_directory, threads=1, pack_bytes=pack_bytes)
+    assert {linear.packs for linear in engine._model.linears.values()} == {packs}

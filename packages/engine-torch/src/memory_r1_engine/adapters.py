@@ -36,8 +36,8 @@ class LoraPair:
 class LoraLinear(nn.Module):
     """A frozen linear layer plus the active adapter's pair, or the layer alone where `active` is None.
 
-    `sampled`, where it is set, takes the weight's place in passes without gradients: the weight in another layout, or
-    with an adapter in it, which then needs no product of its own.
+    `merged`, where it is set, is the weight with an adapter in it, for sampling without a product of its own.
+    With `packs` the layer keeps its weight in the layout of `multiply` as well, and the transposed one for gradients.
     Our own forward instead of PEFT's: PEFT upcasts every input of a bfloat16 base to float32 and adds the low-rank
     product in passes of its own; here it is accumulated into the output, and only what training needs has a
     gradient.
@@ -49,7 +49,10 @@ class LoraLinear(nn.Module):
         self.in_features = base.in_features
         self.out_features = base.out_features
         self.active: LoraPair | None = None
-        self.sampled: torch.Tensor | None = None
+        self.merged: torch.Tensor | None = None
+        self.packs = False
+        self._packed: torch.Tensor | None = None
+        self._packed_transposed: torch.Tensor | None = None
 
     @property
     def weight(self) -> torch.Tensor:
@@ -61,23 +64,38 @@ class LoraLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         pair = self.active
+        if pair is None and torch.is_grad_enabled():
+            untrained: torch.Tensor = _FrozenFunction.apply(inputs, self)  # type: ignore[no-untyped-call]  # untyped in torch
+            return untrained
         if pair is None:
-            return self._multiply(inputs)
+            return self.multiply(inputs)
         if not torch.is_grad_enabled():
             # A decode step is hundreds of tiny layers: the bookkeeping of a Function would be noticed.
             rows = inputs.reshape(-1, self.in_features)
-            output = self._multiply(rows)
+            output = self.multiply(rows)
             down, up = pair.down.to(rows.dtype), pair.up.to(rows.dtype)
             result, _ = _add_low_rank(output, rows, down, up, pair.scale)
             return result.view(*inputs.shape[:-1], self.out_features)
         trained: torch.Tensor = _LoraFunction.apply(  # type: ignore[no-untyped-call]  # untyped in torch
-            inputs, pair.down, pair.up, self.base.weight, self.base.bias, pair.scale
+            inputs, pair.down, pair.up, self, pair.scale
         )
         return trained
 
-    def _multiply(self, inputs: torch.Tensor) -> torch.Tensor:
-        weight = self.base.weight if self.sampled is None else self.sampled
-        return multiply(inputs, weight, self.base.bias)
+    def multiply(self, inputs: torch.Tensor) -> torch.Tensor:
+        """inputs @ weight.T + bias, without gradients."""
+        weight = self.merged
+        if weight is None and self.packs:
+            if self._packed is None:
+                self._packed = pack_weight(self.base.weight)
+            weight = self._packed
+        return multiply(inputs, self.base.weight if weight is None else weight, self.base.bias)
+
+    def multiply_transposed(self, gradient: torch.Tensor) -> torch.Tensor:
+        """gradient @ weight: what a gradient of the output says of the inputs. Without gradients of its own."""
+        if self.packs and self._packed_transposed is None:
+            self._packed_transposed = pack_weight(self.base.weight.t())
+        weight = self._packed_transposed
+        return multiply(gradient, self.base.weight.t() if weight is None else weight)
 
 
 def _add_low_rank(
@@ -92,6 +110,19 @@ def _add_low_rank(
     return output.addmm_(reduced, up.t(), alpha=scale), reduced
 
 
+class _FrozenFunction(torch.autograd.Function):
+    """x W^T + b, with a gradient of x only."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, linear: LoraLinear) -> torch.Tensor:
+        ctx.linear = linear
+        return linear.multiply(inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        return ctx.linear.multiply_transposed(gradients[0]), None
+
+
 class _LoraFunction(torch.autograd.Function):
     """x W^T + b + scale (x down^T) up^T, with gradients of x, down and up only."""
 
@@ -101,24 +132,22 @@ class _LoraFunction(torch.autograd.Function):
         inputs: torch.Tensor,
         down: torch.Tensor,
         up: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
+        linear: LoraLinear,
         scale: float,
     ) -> torch.Tensor:
         rows = inputs.reshape(-1, inputs.shape[-1])
         down = down.to(rows.dtype)
         up = up.to(rows.dtype)
-        # No gradient is kept inside a Function: so this may be oneDNN's kernel.
-        plain = multiply(rows, weight, bias)
-        output, reduced = _add_low_rank(plain, rows, down, up, scale)
-        ctx.save_for_backward(rows, reduced, down, up, weight)
+        output, reduced = _add_low_rank(linear.multiply(rows), rows, down, up, scale)
+        ctx.save_for_backward(rows, reduced, down, up)
+        ctx.linear = linear
         ctx.scale = scale
         # Not a view where it can be avoided: the output layer's logits are then modified in place.
         return output if inputs.dim() == 2 else output.view(*inputs.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        rows, reduced, down, up, weight = ctx.saved_tensors
+        rows, reduced, down, up = ctx.saved_tensors
         shape = gradients[0].shape
         gradient = gradients[0].reshape(-1, shape[-1])
         reduced_gradient = gradient @ up
@@ -128,11 +157,11 @@ class _LoraFunction(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             up_gradient = (gradient.t() @ reduced).mul_(ctx.scale)
         if ctx.needs_input_grad[0]:
-            input_gradient = multiply(gradient, weight.t())
+            input_gradient = ctx.linear.multiply_transposed(gradient)
             input_gradient.addmm_(reduced_gradient, down, alpha=ctx.scale)
             input_gradient = input_gradient.view(*shape[:-1], -1)
         # autograd casts the gradients of `down` and `up` to their own float32.
-        return input_gradient, down_gradient, up_gradient, None, None, None
+        return input_gradient, down_gradient, up_gradient, None, None
 
 
 @dataclass(frozen=True)

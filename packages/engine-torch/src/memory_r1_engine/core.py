@@ -56,8 +56,10 @@ from memory_r1_engine.types import (
 _LOG = logging.getLogger(__name__)
 
 MERGE_BYTES = 2 * 2**30
-"""Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them. The
-base's own weights are kept packed for sampling beside these, where they are not larger either."""
+"""Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
+
+PACK_BYTES = 2 * 2**30
+"""Base weights kept packed, once for products and once for gradients; a larger base is not packed."""
 
 _BLOCK_TOKENS = 128
 _GPU_BLOCK_TOKENS = 512
@@ -104,6 +106,7 @@ class TorchEngine:
         attention: AttentionChoice = "auto",
         cache_bytes: int = CACHE_BYTES,
         merge_bytes: int = MERGE_BYTES,
+        pack_bytes: int = PACK_BYTES,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         prefix_block_tokens: int | None = None,
     ) -> None:
@@ -112,17 +115,19 @@ class TorchEngine:
         `row_token_budget` bounds the distinct tokens of one forward pass, `cache_bytes` the keys and values of one
         decode batch, `training_memory_bytes` what a forward and backward pass needs beside the weights (as
         memory.py estimates it; None is no bound), `merge_bytes` the weights that are kept merged with an adapter for
-        sampling (and the base's, packed), `prefix_cache_bytes` the keys and values of prompts that are kept across
-        requests (0: none). Prompts are computed in blocks of `prefix_block_tokens` (128, and 512 on a GPU), which
-        decides their rounding; what is kept does not. `gradient_checkpointing` and `attention` are explained in
-        memory.py and tree_attention.py.
+        sampling, `pack_bytes` the base's in each of two packed layouts (products.py), `prefix_cache_bytes` the keys
+        and values of prompts that are kept across requests (0: none). Prompts are computed in blocks of
+        `prefix_block_tokens` (128, and 512 on a GPU), which decides their rounding; what is kept does not.
+        `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self._model_directory = model_directory
         self._device = torch.device(device)
-        self._model = LanguageModel(model_directory, getattr(torch, dtype), self._device, attention)
+        self._model = LanguageModel(
+            model_directory, getattr(torch, dtype), self._device, attention, pack_bytes
+        )
         if self._model.attention_note is not None:
             _LOG.warning(f"{self._model.attention_note}: using {self._model.attention}")
         if gradient_checkpointing == "on" and not self._model.supports_checkpointing:
@@ -402,13 +407,11 @@ class TorchEngine:
     def _activate_for_sampling(self, snapshot_id: str | None) -> None:
         """Merged weights where they fit and round like the trainer: a decode step is then a third fewer operations."""
         adapter = None if snapshot_id is None else self._find_snapshot(snapshot_id).compute
-        merged: MergedWeights = {}
+        merged = None
         if snapshot_id is not None and adapter is not None and self._can_merge(adapter):
             merged = self._merge(snapshot_id, adapter)
             adapter = None
-        packs = self._model.count_weight_bytes(self._model.linears) <= self._merge_bytes
-        packed = self._model.pack_weights(except_for=merged) if packs else {}
-        self._model.activate(adapter, {**packed, **merged})
+        self._model.activate(adapter, merged)
 
     def _can_merge(self, weights: AdapterWeights) -> bool:
         # In bfloat16 a merged weight is rounded again, and the sampler would disagree with the trainer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from memory_r1_engine.adapters import (
     AdapterWeights,
     LoraLinear,
+    MergedWeights,
 )
 from memory_r1_engine.attention import (
     IMPLEMENTATION,
@@ -28,7 +29,6 @@ from memory_r1_engine.attention import (
 from memory_r1_engine.memory import RowCosts
 from memory_r1_engine.norms import replace_rms_norms
 from memory_r1_engine.packing import PackedRow, pack_sequences
-from memory_r1_engine.products import pack_weight
 from memory_r1_engine.tree_attention import (
     AttentionChoice,
     choose_attention,
@@ -49,7 +49,9 @@ class LanguageModel:
         dtype: torch.dtype,
         device: torch.device,
         attention: AttentionChoice = "auto",
+        pack_bytes: int = 0,
     ) -> None:
+        """Load it. Weights of at most `pack_bytes` in all are kept packed as well; see products.py."""
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(directory))
             model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -74,6 +76,9 @@ class LanguageModel:
             raise EngineError(400, f"{type(model).__name__} has no linear output layer")
         self.linears, self.head_name = _wrap_linears(model, head)
         self.head = self.linears[self.head_name]
+        packs = self.count_weight_bytes(self.linears) <= pack_bytes
+        for linear in self.linears.values():
+            linear.packs = packs
         self.vocabulary_size = self.head.out_features
         self.hidden_size = self.head.in_features
         self.cache_bytes_per_token = _count_cache_bytes(model.config, dtype)
@@ -83,30 +88,16 @@ class LanguageModel:
         self.attention, self.attention_note = choose_attention(attention, device, dtype)
         self.supports_packing = self._probe()
         self._row_costs: dict[tuple[int, int], RowCosts] = {}
-        self._packed: dict[str, torch.Tensor | None] = {}
 
-    def activate(
-        self, adapter: AdapterWeights | None, weights: Mapping[str, torch.Tensor] | None = None
-    ) -> None:
+    def activate(self, adapter: AdapterWeights | None, merged: MergedWeights | None = None) -> None:
         """Make `adapter`, or the base alone, what the next passes compute with.
 
-        `weights`, by the names of their layers, take the place of the base's own; only for passes without gradients.
+        `merged` takes the place of the base's own weights; for sampling only.
         """
         pairs = {} if adapter is None else adapter.pairs
         for name, linear in self.linears.items():
             linear.active = pairs.get(name)
-            linear.sampled = None if weights is None else weights.get(name)
-
-    def pack_weights(self, except_for: Container[str] = ()) -> dict[str, torch.Tensor]:
-        """The base's weights packed for `multiply`, made at the first call; empty where nothing can be packed."""
-        for name, linear in self.linears.items():
-            if name not in except_for and name not in self._packed:
-                self._packed[name] = pack_weight(linear.weight)
-        return {
-            name: weight
-            for name, weight in self._packed.items()
-            if weight is not None and name not in except_for
-        }
+            linear.merged = None if merged is None else merged.get(name)
 
     def count_weight_bytes(self, modules: Iterable[str]) -> int:
         """Bytes that a copy of these layers' weights takes."""
