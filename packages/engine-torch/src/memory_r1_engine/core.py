@@ -58,6 +58,9 @@ _LOG = logging.getLogger(__name__)
 MERGE_BYTES = 2 * 2**30
 """Weights kept merged with an adapter for sampling; an adapter whose layers are larger is applied beside them."""
 
+_MOST_MERGED = 2
+"""A training step samples its policy and, where there is one, its reader; older policies do not come again."""
+
 PACK_BYTES = 2 * 2**30
 """Base weights kept packed, once for products and once for gradients; a larger base is not packed."""
 
@@ -156,7 +159,7 @@ class TorchEngine:
         self._models: dict[str, _TrainedModel] = {}
         self._snapshots: dict[str, _Snapshot] = {}
         self._merge_bytes = merge_bytes
-        # The snapshots used last, oldest first: a training step samples its policy and its reader in turn.
+        # The snapshots used last, oldest first.
         self._merged: dict[str, MergedWeights] = {}
         self._snapshot_numbers = itertools.count(1)
 
@@ -424,7 +427,8 @@ class TorchEngine:
         if merged is None:
             self._model.activate(None)
             size = self._model.count_weight_bytes(weights.layout.modules)
-            while self._merged and (len(self._merged) + 1) * size > self._merge_bytes:
+            most = min(_MOST_MERGED, self._merge_bytes // size)
+            while len(self._merged) >= most:
                 del self._merged[next(iter(self._merged))]
             merged = weights.merge(self._model.linears)
         self._merged[snapshot_id] = merged
