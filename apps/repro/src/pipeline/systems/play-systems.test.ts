@@ -8,6 +8,7 @@ import {
   ModelCallError,
   type Question,
   ResumeMismatchError,
+  type SystemAnswer,
   type TextGenerator,
 } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
@@ -89,12 +90,19 @@ function askingSystem(
         counts: () => ({ operations: { keep: items.length }, unparsable: 0, rejected: 0 }),
         ...(answers
           ? {
-              answer: async ({ text }: { readonly text: string }) => {
+              answer: async ({ text }: { readonly text: string }): Promise<SystemAnswer> => {
                 const replies = [await ask(`think ${text}`), await ask(`answer ${text}`)];
                 const answer = replies[1] ?? "";
+                const unparsableReplies = replies.filter((reply) => reply.startsWith("?")).length;
                 return answer.startsWith("?")
-                  ? { unparsable: "no answer in it" }
-                  : { answer, replies, shown: items.slice(0, 1) };
+                  ? { status: "unparsable", reason: "no answer in it", unparsableReplies }
+                  : {
+                      status: "answered",
+                      answer,
+                      replies,
+                      shown: items.slice(0, 1),
+                      unparsableReplies,
+                    };
               },
             }
           : {}),
@@ -186,7 +194,11 @@ describe("playSystems", () => {
   it("gives context in the order of the conversation, and a system's own answer with what it was shown", async () => {
     const played = await play(createScriptedGenerator(echo));
     const ofPlain = played.get("plain")?.get("two")?.questions.get("two/qa-0");
-    expect(ofPlain).toMatchObject({ answer: undefined, searchUsage: { calls: 1 } });
+    expect(ofPlain).toMatchObject({
+      answer: undefined,
+      unparsableReplies: undefined,
+      searchUsage: { calls: 1 },
+    });
     expect(ofPlain?.context).toEqual([
       { text: "re: plain: D1:1 word0 of two 😀", date: "1 May 2024", participant: "Ana" },
       { text: "re: plain: D1:2 word1 of two 😀", date: "1 May 2024", participant: "Ben" },
@@ -203,6 +215,7 @@ describe("playSystems", () => {
         ],
         outcome: { status: "answered", answer, raw: answer },
       },
+      unparsableReplies: 0,
     });
   });
 
@@ -304,9 +317,12 @@ describe("playSystems", () => {
       context: { failed: "search question 0: HTTP 503" },
       answer: undefined,
     });
-    expect(played.get("self")?.get("one")?.questions.get("one/qa-0")?.answer).toEqual({
-      memories: [],
-      outcome: { status: "failed", reason: "think question 0: HTTP 503" },
+    expect(played.get("self")?.get("one")?.questions.get("one/qa-0")).toMatchObject({
+      answer: {
+        memories: [],
+        outcome: { status: "failed", reason: "think question 0: HTTP 503" },
+      },
+      unparsableReplies: undefined,
     });
     const well = await play(createScriptedGenerator(echo), { directory: pathOf("well") });
     for (const [system, id, question] of [
@@ -324,12 +340,20 @@ describe("playSystems", () => {
 
   it("counts an answer that its system cannot read as unparsable", async () => {
     const generator = createScriptedGenerator((request) =>
-      lastMessage(request).includes("answer question 1") ? "?!" : echo(request),
+      /think question|answer question 1/.test(lastMessage(request)) ? "?!" : echo(request),
     );
-    const played = await play(generator);
-    expect(played.get("self")?.get("one")?.questions.get("one/qa-1")?.answer).toEqual({
-      memories: [],
-      outcome: { status: "unparsable", reason: "no answer in it", raw: "?!" },
+    const questions = (await play(generator)).get("self")?.get("one")?.questions;
+    // The first is answered all the same.
+    expect(questions?.get("one/qa-0")).toMatchObject({
+      answer: { outcome: { status: "answered" } },
+      unparsableReplies: 1,
+    });
+    expect(questions?.get("one/qa-1")).toMatchObject({
+      answer: {
+        memories: [],
+        outcome: { status: "unparsable", reason: "no answer in it", raw: "?!" },
+      },
+      unparsableReplies: 2,
     });
   });
 

@@ -8,6 +8,7 @@ import {
   type MemorySystem,
   ModelCallError,
   type Question,
+  type SystemAnswer,
   type SystemCounts,
 } from "@memory-r1/spec";
 import pLimit from "p-limit";
@@ -66,6 +67,8 @@ export interface PlayedQuestion {
   readonly context: readonly AnswerMemory[] | { readonly failed: string } | undefined;
   /** The system's own answer; absent where it gives none. */
   readonly answer: Omit<Prediction, "questionId"> | undefined;
+  /** Replies on the way to its own answer that could not be read; absent without one, and where a call failed. */
+  readonly unparsableReplies: number | undefined;
 }
 
 export interface PlayedConversation {
@@ -297,6 +300,7 @@ async function playQuestion(
   },
 ): Promise<PlayedQuestion> {
   let answer: PlayedQuestion["answer"];
+  let unparsableReplies: PlayedQuestion["unparsableReplies"];
   let context: PlayedQuestion["context"];
   let answerUsage: ModelUsage = noUsage;
   let searchUsage: ModelUsage = noUsage;
@@ -306,6 +310,7 @@ async function playQuestion(
     );
     answerUsage = addUsage(noUsage, spent);
     if (result !== undefined) answer = toPrediction(result, spent.lastReply, conversation);
+    if (result !== undefined && !("failed" in result)) ({ unparsableReplies } = result);
   }
   if (wantsContext || (wantsAnswer && !answersItself)) {
     const { result, spent } = await ask("search", question, (session) =>
@@ -314,21 +319,19 @@ async function playQuestion(
     searchUsage = addUsage(noUsage, spent);
     context = "failed" in result ? result : inConversationOrder(result, conversation);
   }
-  return { searchUsage, answerUsage, context, answer };
+  return { searchUsage, answerUsage, context, answer, unparsableReplies };
 }
 
-type OwnAnswer = Awaited<ReturnType<NonNullable<MemorySession["answer"]>>>;
-
 function toPrediction(
-  answered: OwnAnswer | Failed,
+  answered: SystemAnswer | Failed,
   lastReply: string,
   conversation: Conversation,
 ): Omit<Prediction, "questionId"> {
   if ("failed" in answered) {
     return { memories: [], outcome: { status: "failed", reason: answered.failed } };
   }
-  if ("unparsable" in answered) {
-    const { unparsable: reason } = answered;
+  if (answered.status === "unparsable") {
+    const { reason } = answered;
     return { memories: [], outcome: { status: "unparsable", reason, raw: lastReply } };
   }
   const { answer, replies, shown } = answered;
