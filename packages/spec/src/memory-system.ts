@@ -74,6 +74,11 @@ export interface MemorySession {
   ingest(turn: Turn, session: ToldSession, facts: readonly ExtractedFact[]): Promise<void>;
   /** Context for a question, best first. Leaves the memory as it is. */
   context(question: AskedQuestion): Promise<readonly ContextItem[]>;
+  /**
+   * There where the order is part of the system and not of the comparison: the answer prompt then has the items as
+   * `context` gives them. Without it, it has them in the order of the conversation, as the memories of a bank.
+   */
+  readonly showsBestFirst?: true;
   /** For a system that answers by itself; the others are given the comparison's Answer Agent. Leaves the memory as it is. */
   answer?(question: AskedQuestion): Promise<SystemAnswer>;
   /** All that is in memory now, for its size and for the evidence that it still holds. */

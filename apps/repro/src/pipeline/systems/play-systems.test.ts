@@ -1,5 +1,7 @@
 import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { createRagWindowsSystem } from "@memory-r1/baselines";
 import { systemOptionsFor } from "@memory-r1/baselines/testing";
+import { createBm25Retriever } from "@memory-r1/core";
 import { datasets } from "@memory-r1/datasets";
 import {
   type Conversation,
@@ -217,6 +219,54 @@ describe("playSystems", () => {
       },
       unparsableReplies: 0,
     });
+  });
+
+  it("shows windows best first, labelled with a speaker where they hold but one", async () => {
+    const said = [
+      ["Ana", "The harbour is full of boats."],
+      ["Ben", "My canoe 🛶 is the red canoe."],
+      ["Ana", "I sing."],
+    ] as const;
+    const turns = said.map(([speaker, text], index) => ({ id: `D1:${index + 1}`, speaker, text }));
+    const conversation: Conversation = {
+      id: "one",
+      participants: ["Ana", "Ben"],
+      sessions: [{ id: "S1", dateText: "1 May", turns, facts: [] }],
+    };
+    const countTokens = (text: string): number => Array.from(text).length;
+    const contextOf = async (size: number, retriever = createBm25Retriever()) => {
+      const played = await play(createScriptedGenerator(echo), {
+        lanes: [
+          {
+            system: `windows of ${size}`,
+            conversation,
+            questions: [
+              {
+                question: { ...questionOf("one", 0), text: "red canoe boats" },
+                wantsContext: true,
+                wantsAnswer: false,
+              },
+            ],
+          },
+        ],
+        create: (_, options) =>
+          createRagWindowsSystem({ ...options, retriever, countTokens, size, windows: 2 }),
+      });
+      return played.get(`windows of ${size}`)?.get("one")?.questions.get("one/qa-0")?.context;
+    };
+    // The lines are 43, 42 and 21 characters long: 85 hold the first two, and 43 cut Ben's line off Ana's.
+    expect(await contextOf(85)).toEqual([
+      {
+        text: "1 May | Ana: The harbour is full of boats.\n1 May | Ben: My canoe 🛶 is the red canoe.",
+        date: "1 May",
+      },
+      { text: "1 May | Ana: I sing.", date: "1 May", participant: "Ana" },
+    ]);
+    expect(await contextOf(43)).toEqual([
+      // Its last character is the first of Ana's next line.
+      { text: "1 May | Ben: My canoe 🛶 is the red canoe.\n1", date: "1 May" },
+      { text: "1 May | Ana: The harbour is full of boats.", date: "1 May", participant: "Ana" },
+    ]);
   });
 
   it("keeps at most so many conversations at work", async () => {

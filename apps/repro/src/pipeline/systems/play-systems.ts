@@ -63,7 +63,7 @@ export interface PlayedQuestion {
   /** Calls while it looked for context, and while it answered by itself. */
   readonly searchUsage: ModelUsage;
   readonly answerUsage: ModelUsage;
-  /** What the system gave for an Answer Agent, in the order of the conversation; absent where it was not asked for it. */
+  /** What an Answer Agent is shown of what the system gave, in the order of its prompt; absent where it was not asked for it. */
   readonly context: readonly AnswerMemory[] | { readonly failed: string } | undefined;
   /** The system's own answer; absent where it gives none. */
   readonly answer: Omit<Prediction, "questionId"> | undefined;
@@ -260,9 +260,10 @@ async function playLane(
     for (const asked of lane.questions) {
       options.context.signal.throwIfAborted();
       const answersItself = session.answer !== undefined;
+      const showsBestFirst = session.showsBestFirst ?? false;
       questions.set(
         asked.question.id,
-        await playQuestion(asked, { ask, answersItself, conversation, read }),
+        await playQuestion(asked, { ask, answersItself, showsBestFirst, conversation, read }),
       );
       progress.question();
     }
@@ -290,11 +291,13 @@ async function playQuestion(
   {
     ask,
     answersItself,
+    showsBestFirst,
     conversation,
     read,
   }: {
     readonly ask: AskSession;
     readonly answersItself: boolean;
+    readonly showsBestFirst: boolean;
     readonly conversation: Conversation;
     readonly read: ReadFields;
   },
@@ -317,7 +320,11 @@ async function playQuestion(
       session.context(askedQuestion(question, read)),
     );
     searchUsage = addUsage(noUsage, spent);
-    context = "failed" in result ? result : inConversationOrder(result, conversation);
+    if ("failed" in result) context = result;
+    else {
+      const items = showsBestFirst ? result : inConversationOrder(result, conversation);
+      context = items.map((item) => toMemory(item, conversation));
+    }
   }
   return { searchUsage, answerUsage, context, answer, unparsableReplies };
 }
@@ -345,25 +352,28 @@ function toPrediction(
 function inConversationOrder(
   items: readonly ContextItem[],
   conversation: Conversation,
-): readonly AnswerMemory[] {
+): readonly ContextItem[] {
   const turns = conversation.sessions.flatMap((session) => session.turns);
   const order = new Map(turns.map(({ id }, position) => [id, position]));
   const position = ({ sourceTurnIds: [first = ""] }: ContextItem): number =>
     order.get(first) ?? order.size;
-  return items
-    .toSorted((one, other) => position(one) - position(other))
-    .map((item) => toMemory(item, conversation));
+  return items.toSorted((one, other) => position(one) - position(other));
 }
 
+/** Labelled with who said it, where that is one speaker: a window or a page can hold turns of several. */
 function toMemory(
-  { text, date, sourceTurnIds: [first] }: ContextItem,
+  { text, date, sourceTurnIds }: ContextItem,
   { sessions }: Conversation,
 ): AnswerMemory {
-  for (const { turns } of sessions) {
-    const turn = turns.find(({ id }) => id === first);
-    if (turn !== undefined) return { text, date, participant: turn.speaker };
-  }
-  return { text, date };
+  const sources = new Set(sourceTurnIds);
+  const [speaker, ...others] = new Set(
+    sessions.flatMap(({ turns }) =>
+      turns.filter(({ id }) => sources.has(id)).map((turn) => turn.speaker),
+    ),
+  );
+  return speaker === undefined || others.length > 0
+    ? { text, date }
+    : { text, date, participant: speaker };
 }
 
 /** An id as a file's name: what a file system may not take is escaped, so that two ids never share a file. */
