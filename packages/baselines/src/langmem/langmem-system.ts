@@ -8,7 +8,7 @@ import type {
   SystemAnswer,
 } from "@memory-r1/spec";
 import { askModel } from "../shared/ask-model.ts";
-import { cutToTokens, messageTokens } from "../shared/prompt-room.ts";
+import { cutToTokens, promptTokens } from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import { createLangMemAgent } from "./langmem-agent.ts";
@@ -88,10 +88,7 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
   ): Promise<string> {
     const { countTokens, contextTokens, replyTokens } = options;
     const frame = prompts.render("langmem-answer", { replies: "", question: question.text });
-    const room = frame.reduce(
-      (left, { content }) => left - messageTokens(content, countTokens),
-      contextTokens - replyTokens,
-    );
+    const room = contextTokens - replyTokens - promptTokens(frame, countTokens);
     const { text } = await askModel(options, {
       messages: prompts.render("langmem-answer", {
         replies: cutToTokens(replies, room, countTokens),
