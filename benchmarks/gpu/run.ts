@@ -1,8 +1,7 @@
 /** `pnpm bench:gpu`: gradients, updates and sampling on a GPU beside TRL. See README.md. */
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import {
   renderCsv,
@@ -14,7 +13,15 @@ import {
 } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import {
+  parseCount,
+  readFlags,
+  readTrainingOptions,
+  runCommand,
+  trainingFlags,
+  type TrainingOptions,
+  writeCommand,
+} from "../common/command-line.ts";
 import { watchSignals } from "../common/interrupt.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { runWorker } from "../common/run-worker.ts";
@@ -55,20 +62,22 @@ const help = `Checks and measures GRPO training on a GPU beside TRL's GRPOTraine
   --output results          folder for ${resultName}.csv and its manifest
 `;
 
-interface Options {
+interface Options extends TrainingOptions {
   readonly device: string;
   readonly modelShape: (typeof modelShapes)[number];
   readonly groups: readonly Shape[];
   readonly trlPass: number;
-  readonly repetitions: number;
-  readonly threads: number;
-  readonly seed: number;
-  readonly output: string;
   readonly command: string;
 }
 
 function readOptions(): Options | undefined {
-  const values = parseFlags();
+  const values = readFlags({
+    device: { type: "string", default: "cuda" },
+    shape: { type: "string", default: "qwen2.5-3b" },
+    groups: { type: "string", default: "350+16,1000+64" },
+    "trl-pass": { type: "string", default: "8" },
+    ...trainingFlags,
+  });
   if (values.help) return undefined;
   const modelShape = modelShapes.find((name) => name === values.shape);
   if (modelShape === undefined) {
@@ -79,42 +88,15 @@ function readOptions(): Options | undefined {
   if (!/^(cpu|cuda(:\d+)?)$/.test(values.device)) {
     throw new ConfigError(`--device: "${values.device}" is none. Write cuda, cuda:1 or cpu.`);
   }
-  const { help: _help, ...measured } = values;
+  const { help: _help, output: _output, ...measured } = values;
   return {
+    ...readTrainingOptions(values, repositoryRoot),
     device: values.device,
     modelShape,
     groups: parseShapes("--groups", values.groups),
     trlPass: parseCount("--trl-pass", values["trl-pass"], 1),
-    repetitions: parseCount("--repetitions", values.repetitions, 1),
-    threads: parseCount("--threads", values.threads, 1),
-    seed: parseCount("--seed", values.seed, 0),
-    output: resolve(repositoryRoot, values.output),
-    command: `pnpm bench:gpu ${Object.entries(measured)
-      .map(([flag, value]) => `--${flag} ${value}`)
-      .join(" ")}`,
+    command: writeCommand("bench:gpu", measured),
   };
-}
-
-function parseFlags() {
-  try {
-    return parseArgs({
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        device: { type: "string", default: "cuda" },
-        shape: { type: "string", default: "qwen2.5-3b" },
-        groups: { type: "string", default: "350+16,1000+64" },
-        "trl-pass": { type: "string", default: "8" },
-        repetitions: { type: "string", default: "3" },
-        threads: { type: "string", default: "2" },
-        seed: { type: "string", default: "0" },
-        output: { type: "string", default: "results" },
-        help: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
 }
 
 function say(line: string): void {

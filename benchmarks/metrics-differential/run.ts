@@ -1,7 +1,6 @@
 /** `pnpm bench:metrics-differential`: every metric beside NLTK, rouge_score and definitions in Python. See README.md. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import {
   type AnswerMetric,
   computeLongmemevalRetrieval,
@@ -15,9 +14,9 @@ import {
   tokeniseWords,
 } from "@memory-r1/metrics";
 import { renderMarkdown, type TableData } from "@memory-r1/report";
-import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
+import { HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import { parseCount, readFlags, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { runWorker } from "../common/run-worker.ts";
 import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
@@ -70,25 +69,16 @@ interface Options {
 }
 
 function readOptions(): Options | undefined {
-  try {
-    const { values } = parseArgs({
-      // `pnpm bench:metrics-differential -- --seed 1` hands the dashes on.
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        pairs: { type: "string", default: "5000" },
-        seed: { type: "string", default: "0" },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) return undefined;
-    return {
-      pairs: parseCount("--pairs", values.pairs, 1),
-      seed: parseCount("--seed", values.seed, 0),
-    };
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
+  const values = readFlags({
+    pairs: { type: "string", default: "5000" },
+    seed: { type: "string", default: "0" },
+    help: { type: "boolean", default: false },
+  });
+  if (values.help) return undefined;
+  return {
+    pairs: parseCount("--pairs", values.pairs, 1),
+    seed: parseCount("--seed", values.seed, 0),
+  };
 }
 
 /** Both sides must know the same metrics, or one would go untested. @throws HarnessError */

@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import {
   renderCsv,
   renderMarkdown,
@@ -14,7 +14,7 @@ import {
 } from "@memory-r1/report";
 import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import { parseCount, readFlags, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { generateLongMemEval } from "./generate-longmemeval.ts";
 
@@ -60,7 +60,16 @@ interface Options {
 }
 
 function readOptions(): Options | undefined {
-  const values = parseFlags();
+  const values = readFlags({
+    size: { type: "string", default: "2.7GB" },
+    sessions: { type: "string", default: "500" },
+    seed: { type: "string", default: "0" },
+    repetitions: { type: "string", default: "3" },
+    file: { type: "string" },
+    directory: { type: "string", default: tmpdir() },
+    output: { type: "string", default: "results" },
+    help: { type: "boolean", default: false },
+  });
   if (values.help) return undefined;
   return {
     sizeBytes: parseSize(values.size),
@@ -72,28 +81,6 @@ function readOptions(): Options | undefined {
     directory: resolve(values.directory),
     output: resolve(repositoryRoot, values.output),
   };
-}
-
-function parseFlags() {
-  try {
-    return parseArgs({
-      // `pnpm bench:speed-longmemeval -- --seed 1` hands the dashes on.
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        size: { type: "string", default: "2.7GB" },
-        sessions: { type: "string", default: "500" },
-        seed: { type: "string", default: "0" },
-        repetitions: { type: "string", default: "3" },
-        file: { type: "string" },
-        directory: { type: "string", default: tmpdir() },
-        output: { type: "string", default: "results" },
-        help: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
 }
 
 function parseSize(text: string): number {

@@ -3,7 +3,6 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { findFile, loadLocomo, locomoFile } from "@memory-r1/datasets";
 import { defaultCacheDirectory } from "@memory-r1/engine";
 import { type MetricName, sentenceAbbreviations } from "@memory-r1/metrics";
@@ -14,9 +13,9 @@ import {
   type TableRow,
   writeResult,
 } from "@memory-r1/report";
-import { ConfigError, HarnessError, parseJson } from "@memory-r1/spec";
+import { HarnessError, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import { parseCount, readFlags, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { prepareReferencePython, referenceDirectory } from "../common/reference-python.ts";
 import { runWorker } from "../common/run-worker.ts";
@@ -51,37 +50,24 @@ interface Options {
 }
 
 function readOptions(): Options | undefined {
-  try {
-    const { values } = parseArgs({
-      // `pnpm bench:speed-metrics -- --seed 1` hands the dashes on.
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        "data-dir": { type: "string" },
-        pairs: { type: "string", default: "1000000" },
-        repetitions: { type: "string", default: "3" },
-        "generated-repetitions": { type: "string", default: "1" },
-        seed: { type: "string", default: "0" },
-        output: { type: "string", default: "results" },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) return undefined;
-    return {
-      dataDirectory: values["data-dir"] === undefined ? undefined : resolve(values["data-dir"]),
-      pairs: parseCount("--pairs", values.pairs, 0),
-      repetitions: parseCount("--repetitions", values.repetitions, 1),
-      generatedRepetitions: parseCount(
-        "--generated-repetitions",
-        values["generated-repetitions"],
-        1,
-      ),
-      seed: parseCount("--seed", values.seed, 0),
-      output: resolve(repositoryRoot, values.output),
-    };
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
+  const values = readFlags({
+    "data-dir": { type: "string" },
+    pairs: { type: "string", default: "1000000" },
+    repetitions: { type: "string", default: "3" },
+    "generated-repetitions": { type: "string", default: "1" },
+    seed: { type: "string", default: "0" },
+    output: { type: "string", default: "results" },
+    help: { type: "boolean", default: false },
+  });
+  if (values.help) return undefined;
+  return {
+    dataDirectory: values["data-dir"] === undefined ? undefined : resolve(values["data-dir"]),
+    pairs: parseCount("--pairs", values.pairs, 0),
+    repetitions: parseCount("--repetitions", values.repetitions, 1),
+    generatedRepetitions: parseCount("--generated-repetitions", values["generated-repetitions"], 1),
+    seed: parseCount("--seed", values.seed, 0),
+    output: resolve(repositoryRoot, values.output),
+  };
 }
 
 const workerSchema = z.strictObject({

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import {
   renderCsv,
   renderMarkdown,
@@ -11,9 +10,9 @@ import {
   type TableData,
   writeResult,
 } from "@memory-r1/report";
-import { ConfigError, parseJson } from "@memory-r1/spec";
+import { parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import { parseCount, readFlags, runCommand } from "../common/command-line.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { runWorker } from "../common/run-worker.ts";
 import { engines } from "./retrieval-engines.ts";
@@ -58,7 +57,18 @@ interface Options {
 }
 
 function readOptions(): Options | undefined {
-  const values = parseFlags();
+  const number = (key: keyof typeof defaults) =>
+    ({ type: "string", default: defaults[key] }) as const;
+  const values = readFlags({
+    memories: number("memories"),
+    dimensions: number("dimensions"),
+    queries: number("queries"),
+    count: number("count"),
+    topics: number("topics"),
+    seed: number("seed"),
+    output: { type: "string", default: "results" },
+    help: { type: "boolean", default: false },
+  });
   if (values.help) return undefined;
   return {
     shape: {
@@ -71,30 +81,6 @@ function readOptions(): Options | undefined {
     },
     output: resolve(repositoryRoot, values.output),
   };
-}
-
-function parseFlags() {
-  const number = (key: keyof typeof defaults) =>
-    ({ type: "string", default: defaults[key] }) as const;
-  try {
-    return parseArgs({
-      // `pnpm bench:speed-retrieval -- --seed 1` hands the dashes on.
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        memories: number("memories"),
-        dimensions: number("dimensions"),
-        queries: number("queries"),
-        count: number("count"),
-        topics: number("topics"),
-        seed: number("seed"),
-        output: { type: "string", default: "results" },
-        help: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
 }
 
 function say(line: string): void {

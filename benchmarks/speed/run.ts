@@ -3,11 +3,18 @@ import { rm } from "node:fs/promises";
 import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { prepareEngine, type PreparedEngine } from "@memory-r1/engine";
 import { renderCsv, renderMarkdown, sha256Of, writeResult } from "@memory-r1/report";
 import { ConfigError } from "@memory-r1/spec";
-import { parseCount, runCommand } from "../common/command-line.ts";
+import {
+  parseCount,
+  readFlags,
+  readTrainingOptions,
+  runCommand,
+  trainingFlags,
+  type TrainingOptions,
+  writeCommand,
+} from "../common/command-line.ts";
 import { watchSignals } from "../common/interrupt.ts";
 import { describeMachine, readCommit } from "../common/provenance.ts";
 import { type Curves, renderCurves } from "./curve-plot.ts";
@@ -66,24 +73,31 @@ const help = `Measures GRPO training with this project's engine beside TRL's GRP
   --output results                     folder for ${resultName}.csv, .svg, .md and the manifest
 `;
 
-interface Options {
+interface Options extends TrainingOptions {
   readonly sections: readonly Section[];
   readonly updates: readonly Task[];
   readonly steps: readonly Task[];
   readonly curves: Curves;
-  readonly repetitions: number;
   readonly trlPass: number | undefined;
-  readonly threads: number;
-  readonly seed: number;
   readonly journal: string;
   readonly fresh: boolean;
-  readonly output: string;
   /** What a person types for this sitting. */
   readonly command: string;
 }
 
 function readOptions(): Options | undefined {
-  const values = parseFlags();
+  const values = readFlags({
+    sections: { type: "string", default: sections.join(",") },
+    shapes: { type: "string", default: "350+16,1000+64,3000+64" },
+    "step-shapes": { type: "string", default: "350+16,1000+64" },
+    "bfloat16-shapes": { type: "string", default: "350+16" },
+    "curve-prompts": { type: "string", default: "100,350,1000,2000" },
+    "curve-groups": { type: "string", default: "2,4,8,16,32" },
+    "trl-pass": { type: "string", default: "auto" },
+    journal: { type: "string", default: `runs/${resultName}.jsonl` },
+    fresh: { type: "boolean", default: false },
+    ...trainingFlags,
+  });
   if (values.help) return undefined;
   const shapes = parseShapes("--shapes", values.shapes);
   const bfloat16Shapes =
@@ -91,8 +105,9 @@ function readOptions(): Options | undefined {
       ? []
       : parseShapes("--bfloat16-shapes", values["bfloat16-shapes"]);
   const trlPass = values["trl-pass"];
-  const { help: _help, fresh, output, journal, ...measured } = values;
+  const { help: _help, fresh, output: _output, journal, ...measured } = values;
   return {
+    ...readTrainingOptions(values, repositoryRoot),
     sections: parseSections(values.sections),
     updates: [
       ...shapes.map((shape): Task => ({ mode: "update", shape, dtype: "float32" })),
@@ -115,45 +130,11 @@ function readOptions(): Options | undefined {
         groupSize,
       })),
     },
-    repetitions: parseCount("--repetitions", values.repetitions, 1),
     trlPass: trlPass === "auto" ? undefined : parseCount("--trl-pass", trlPass, 1),
-    threads: parseCount("--threads", values.threads, 1),
-    seed: parseCount("--seed", values.seed, 0),
     journal: resolve(repositoryRoot, journal),
     fresh,
-    output: resolve(repositoryRoot, output),
-    command: `pnpm bench:speed ${Object.entries(measured)
-      .map(([flag, value]) => `--${flag} ${value}`)
-      .join(" ")}`,
+    command: writeCommand("bench:speed", measured),
   };
-}
-
-function parseFlags() {
-  try {
-    return parseArgs({
-      // `pnpm bench:speed -- --seed 1` hands the dashes on.
-      args: process.argv.slice(2).filter((argument) => argument !== "--"),
-      options: {
-        sections: { type: "string", default: sections.join(",") },
-        shapes: { type: "string", default: "350+16,1000+64,3000+64" },
-        "step-shapes": { type: "string", default: "350+16,1000+64" },
-        "bfloat16-shapes": { type: "string", default: "350+16" },
-        "curve-prompts": { type: "string", default: "100,350,1000,2000" },
-        "curve-groups": { type: "string", default: "2,4,8,16,32" },
-        repetitions: { type: "string", default: "3" },
-        "trl-pass": { type: "string", default: "auto" },
-        threads: { type: "string", default: "2" },
-        seed: { type: "string", default: "0" },
-        journal: { type: "string", default: `runs/${resultName}.jsonl` },
-        fresh: { type: "boolean", default: false },
-        output: { type: "string", default: "results" },
-        help: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    throw new ConfigError(`${cause.message}. \`--help\` lists the flags.`, cause);
-  }
 }
 
 /** In the order in which they are measured, whatever order they are asked for in. */

@@ -61,7 +61,7 @@ describeTextGeneratorContract("@huggingface/inference streaming, embedded engine
 
 describe("the embedded engine as an endpoint", () => {
   it("streams the text that it gives otherwise", async () => {
-      const pieces: string[] = [];
+    const pieces: string[] = [];
     const target = {
       model: engine.model.name,
       endpointUrl: engine.baseUrl,
@@ -81,7 +81,7 @@ describe("the embedded engine as an endpoint", () => {
   });
 
   it("says that a key is wrong, once", async () => {
-      const generator = createInferenceGenerator({
+    const generator = createInferenceGenerator({
       model: engine.model.name,
       endpointUrl: engine.baseUrl,
       accessToken: "wrong",
@@ -94,7 +94,7 @@ describe("the embedded engine as an endpoint", () => {
 
 describe("the two ways to the embedded engine", () => {
   it("give the same greedy text: prompts are the same tokens in TypeScript and in Python", async () => {
-      const sessionId = await engine.client.createSession();
+    const sessionId = await engine.client.createSession();
     const request: GenerateRequest = {
       messages: [{ role: "user", content: "Was machst du? 😀<|im_end|> Antworte kurz: ½ × 7 =" }],
       maxTokens: 12,
@@ -121,7 +121,7 @@ describe("the two ways to the embedded engine", () => {
 
 describe("embeddings of the embedded engine", () => {
   it("are unit vectors of 384 numbers in which related texts are near", async () => {
-      const model = createInferenceEmbedding({
+    const model = createInferenceEmbedding({
       model: engine.embedding.name,
       endpointUrl: `${engine.baseUrl}/embed`,
       accessToken: engine.token,

@@ -25,7 +25,7 @@ export interface ContextItem {
   readonly sourceTurnIds: readonly string[];
 }
 
-/** What a system did in a conversation so far. */
+/** What a system did in a conversation while it was told its turns; questions add nothing. */
 export interface SystemCounts {
   /** How often each operation was applied, under the names of the system's own description (`ADD`, `core_memory_append`). */
   readonly operations: Readonly<Record<string, number>>;
@@ -35,14 +35,28 @@ export interface SystemCounts {
   readonly rejected: number;
 }
 
-/** The answer of a system that answers by itself. */
-export interface SystemAnswer {
-  readonly answer: string;
-  /** Every reply of the model on the way to it, in order. */
-  readonly replies: readonly string[];
-  /** What of its memory the model was shown for this question. */
-  readonly shown: readonly ContextItem[];
-}
+/** What a question came to in a system that answers by itself: an answer, or words that hold none. */
+export type SystemAnswer = {
+  /**
+   * Replies of the model on the way to it that could not be read, by the same rule as SystemCounts.unparsable, which
+   * leaves them out: an agent may reach its answer all the same.
+   */
+  readonly unparsableReplies: number;
+} & (
+  | {
+      readonly status: "answered";
+      readonly answer: string;
+      /** Every reply of the model, in order. */
+      readonly replies: readonly string[];
+      /** What of its memory the model was shown for this question. */
+      readonly shown: readonly ContextItem[];
+    }
+  | {
+      readonly status: "unparsable";
+      /** Why there is no answer, in words. */
+      readonly reason: string;
+    }
+);
 
 /** What every system of a comparison implements. */
 export interface MemorySystem {
@@ -60,8 +74,13 @@ export interface MemorySession {
   ingest(turn: Turn, session: ToldSession, facts: readonly ExtractedFact[]): Promise<void>;
   /** Context for a question, best first. Leaves the memory as it is. */
   context(question: AskedQuestion): Promise<readonly ContextItem[]>;
+  /**
+   * There where the order is part of the system and not of the comparison: the answer prompt then has the items as
+   * `context` gives them. Without it, it has them in the order of the conversation, as the memories of a bank.
+   */
+  readonly showsBestFirst?: true;
   /** For a system that answers by itself; the others are given the comparison's Answer Agent. Leaves the memory as it is. */
-  answer?(question: AskedQuestion): Promise<SystemAnswer | { readonly unparsable: string }>;
+  answer?(question: AskedQuestion): Promise<SystemAnswer>;
   /** All that is in memory now, for its size and for the evidence that it still holds. */
   stored(): Promise<readonly ContextItem[]>;
   counts(): SystemCounts;

@@ -132,7 +132,16 @@ describe("a memory system that was played", () => {
             embeddedTexts: 0,
           },
           questions: new Map([
-            [plants.id, { searchUsage: noUsage, answerUsage: noUsage, context, answer: undefined }],
+            [
+              plants.id,
+              {
+                searchUsage: noUsage,
+                answerUsage: noUsage,
+                context,
+                answer: undefined,
+                unparsableReplies: undefined,
+              },
+            ],
           ]),
         },
       ],

@@ -7,7 +7,8 @@ import type {
   ToldSession,
   Turn,
 } from "@memory-r1/spec";
-import { askForJson, countThatFits } from "../shared/json-reply.ts";
+import { askForJson } from "../shared/json-reply.ts";
+import { countThatFits } from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import {
@@ -102,7 +103,7 @@ function openAMem(options: AMemOptions): MemorySession {
           .map((neighbour, position) => `${position}. ${noteLine(neighbour)}`)
           .join("\n"),
       });
-    const neighbours = found.slice(0, countThatFits(options, found.length, render));
+    const neighbours = found.slice(0, countThatFits(options, found.length, render, { least: 1 }));
     const reply = await askForJson(options, {
       messages: render(neighbours.length),
       purpose: `a-mem, evolution by turn ${turnId}`,

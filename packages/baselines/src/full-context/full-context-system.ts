@@ -1,6 +1,6 @@
 import { turnText } from "@memory-r1/core";
 import { ConfigError, type ContextItem, type MemorySystem } from "@memory-r1/spec";
-import { longestPrefix } from "../rag/windowed-text.ts";
+import { longestPrefix } from "../shared/prompt-room.ts";
 import type { SystemOptions } from "../system-options.ts";
 
 /** Tokens that are left for the comparison's answer prompt and the question. */

@@ -2,7 +2,7 @@ import type { Retriever } from "@memory-r1/core";
 import { type ChatMessage, ConfigError } from "@memory-r1/spec";
 import { z } from "zod";
 import { askModel } from "../shared/ask-model.ts";
-import { joinSameRole, messageTokens, shortenToRoom } from "../shared/prompt-room.ts";
+import { countThatFits, joinSameRole, promptTokens, shortenToRoom } from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import {
   createTool,
@@ -109,43 +109,44 @@ export function createLangMemAgent(
   options: SystemOptions,
 ): (call: AgentCall) => Promise<AgentReply> {
   const { countTokens, contextTokens, replyTokens, retriever } = options;
-  const promptTokens = contextTokens - replyTokens;
+  const window = contextTokens - replyTokens;
   const functions = describeTools(offered);
   const constraint = toolCallConstraint(offered, replyTokens);
-  const systemText = (memories: readonly StoredMemory[]): string =>
-    prompts
+  const systemMessage = (memories: readonly StoredMemory[]): ChatMessage => ({
+    role: "system",
+    content: prompts
       .render("langmem-agent", {
         functions,
         memories: memories.length === 0 ? "(none)" : memories.map(memoryLine).join("\n"),
       })
       .map(({ content }) => content)
-      .join("\n");
-  const instructions = messageTokens(systemText([]), countTokens);
-  if (instructions > instructionShare * promptTokens) {
+      .join("\n"),
+  });
+  const instructions = promptTokens([systemMessage([])], countTokens);
+  if (instructions > instructionShare * window) {
     throw new ConfigError(
-      `langmem: its instructions take ${instructions} tokens, and of ${contextTokens} with ${replyTokens} for the reply they may take ${Math.floor(instructionShare * promptTokens)}. Give the model a larger window (contextTokens), or shorter replies (replyTokens).`,
+      `langmem: its instructions take ${instructions} tokens, and of ${contextTokens} with ${replyTokens} for the reply they may take ${Math.floor(instructionShare * window)}. Give the model a larger window (contextTokens), or shorter replies (replyTokens).`,
     );
   }
 
   /** The prompt of a step: the thread below the memories that match its last message, as many as there is room for. */
   async function stepPrompt(
-    { store, count }: AgentCall,
+    call: AgentCall,
     thread: readonly ChatMessage[],
   ): Promise<{
     readonly messages: readonly ChatMessage[];
     readonly shown: readonly StoredMemory[];
   }> {
-    const fitting = shortenToRoom(thread, promptTokens - instructions, countTokens);
-    if (fitting.shortened > 0) count("message_shortened");
-    const room =
-      promptTokens -
-      fitting.messages.reduce((sum, { content }) => sum + messageTokens(content, countTokens), 0);
-    let shown = await retriever.rank(thread.at(-1)?.content ?? "", store.memories, shownMemories);
-    while (shown.length > 0 && messageTokens(systemText(shown), countTokens) > room) {
-      shown = shown.slice(0, -1);
-    }
-    const system: ChatMessage = { role: "system", content: systemText(shown) };
-    return { messages: joinSameRole([system, ...fitting.messages]), shown };
+    const fitting = shortenToRoom(thread, window - instructions, countTokens);
+    if (fitting.shortened > 0) call.count("message_shortened");
+    const asked = thread.at(-1)?.content ?? "";
+    const found = await retriever.rank(asked, call.store.memories, shownMemories);
+    const render = (count: number): readonly ChatMessage[] => [
+      systemMessage(found.slice(0, count)),
+      ...fitting.messages,
+    ];
+    const count = countThatFits(options, found.length, render, { least: 0 });
+    return { messages: joinSameRole(render(count)), shown: found.slice(0, count) };
   }
 
   return async (call) => {

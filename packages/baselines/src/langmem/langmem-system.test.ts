@@ -103,7 +103,13 @@ describe("langmem, step by step", () => {
     expect(model.requests[11]?.messages.at(-1)?.content).toBe(
       "Mia's memories: Kiwi, it flew away.\nLeo's memories: I do not know.\n\nQuestion: What is Mia's parrot called?",
     );
-    expect(answer).toEqual({ answer: "Kiwi", replies: replies.slice(8), shown: [ofMia, ofLeo] });
+    expect(answer).toEqual({
+      status: "answered",
+      answer: "Kiwi",
+      replies: replies.slice(8),
+      shown: [ofMia, ofLeo],
+      unparsableReplies: 0,
+    });
     expect(await session.stored()).toEqual([ofMia, ofLeo]);
     expect(session.counts()).toEqual(counts);
   });
@@ -208,7 +214,23 @@ describe("langmem, when the model does not do as it is told", () => {
     await session.ingest(kiwi, may, []);
     expect(model.requests).toHaveLength(longestCall);
     expect(session.counts().operations).toEqual({ search_memory: 5, call_cut_off: 1 });
-    expect(await session.answer?.({ id: "q", text: "Who?" })).toEqual({ unparsable: "" });
+    expect(await session.answer?.({ id: "q", text: "Who?" })).toEqual({
+      status: "unparsable",
+      reason: "the reply to the answer prompt is empty",
+      unparsableReplies: 1,
+    });
+  });
+
+  it("counts what cannot be read while it is asked apart from what was told", async () => {
+    const session = await open(listedReplies('{"function": "rep', "No idea.", "{}", "Nobody"));
+    await session.ingest(kiwi, may, []);
+    // Mia's agent speaks without a call, Leo's call is broken, and there is an answer all the same.
+    expect(await session.answer?.({ id: "q", text: "Who?" })).toMatchObject({
+      status: "answered",
+      answer: "Nobody",
+      unparsableReplies: 2,
+    });
+    expect(session.counts()).toEqual({ operations: {}, unparsable: 1, rejected: 0 });
   });
 
   it("stays inside the window: fewer memories, then a shorter message", async () => {

@@ -8,7 +8,7 @@ import type {
   SystemAnswer,
 } from "@memory-r1/spec";
 import { askModel } from "../shared/ask-model.ts";
-import { cutToTokens, messageTokens } from "../shared/prompt-room.ts";
+import { cutToTokens, promptTokens } from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import { createLangMemAgent } from "./langmem-agent.ts";
@@ -46,11 +46,10 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
   }
 
   /** Asks every speaker's agent, and answers from what they reply. The stores are copies that are thrown away. */
-  async function answer(
-    question: AskedQuestion,
-  ): Promise<SystemAnswer | { readonly unparsable: string }> {
+  async function answer(question: AskedQuestion): Promise<SystemAnswer> {
     const purpose = `langmem, question ${question.id}`;
     const asked = [];
+    let unparsableReplies = 0;
     for (const store of stores.values()) {
       const agentReply = await callAgent({
         store: { ...store },
@@ -58,17 +57,27 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
         date: question.dateText ?? "",
         sourceTurnIds: [],
         purpose: `${purpose}, ${store.speaker}'s agent`,
-        count: () => undefined,
+        count: (what) => {
+          if (what === "unparsable") unparsableReplies += 1;
+        },
       });
       asked.push({ speaker: store.speaker, ...agentReply });
     }
     const said = asked.map(({ speaker, reply }) => `${speaker}'s memories: ${reply}`).join("\n");
     const text = await answerFrom(said, question, purpose);
-    if (text === "") return { unparsable: text };
+    if (text === "") {
+      return {
+        status: "unparsable",
+        reason: "the reply to the answer prompt is empty",
+        unparsableReplies: unparsableReplies + 1,
+      };
+    }
     return {
+      status: "answered",
       answer: text,
       replies: [...asked.flatMap(({ replies }) => replies), text],
       shown: asked.flatMap(({ shown }) => shown).map(toItem),
+      unparsableReplies,
     };
   }
 
@@ -79,10 +88,7 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
   ): Promise<string> {
     const { countTokens, contextTokens, replyTokens } = options;
     const frame = prompts.render("langmem-answer", { replies: "", question: question.text });
-    const room = frame.reduce(
-      (left, { content }) => left - messageTokens(content, countTokens),
-      contextTokens - replyTokens,
-    );
+    const room = contextTokens - replyTokens - promptTokens(frame, countTokens);
     const { text } = await askModel(options, {
       messages: prompts.render("langmem-answer", {
         replies: cutToTokens(replies, room, countTokens),

@@ -6,7 +6,13 @@ import {
 } from "@memory-r1/spec";
 import { z } from "zod";
 import { askModel } from "../shared/ask-model.ts";
-import { cutToTokens, joinSameRole, messageTokens, shortenToRoom } from "../shared/prompt-room.ts";
+import {
+  cutToTokens,
+  joinSameRole,
+  messageTokens,
+  promptTokens,
+  shortenToRoom,
+} from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import {
   describeTools,
@@ -62,7 +68,7 @@ const prompts = createSystemPrompts([
 export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): MemGptAgent {
   const { countTokens, contextTokens, replyTokens } = options;
   // The window of the sources holds prompts alone; here the reply has its place in it.
-  const promptTokens = contextTokens - replyTokens;
+  const window = contextTokens - replyTokens;
   const functions = functionsOf[policy.name];
   const offered = functions.map((tool) =>
     tool.name === "send_message"
@@ -105,9 +111,9 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
       warned: false,
     };
     const taken = systemTokens(state);
-    if (taken <= systemShare * promptTokens) return state;
+    if (taken <= systemShare * window) return state;
     throw new ConfigError(
-      `memgpt-${policy.name}: its instructions take ${taken} tokens, and of ${contextTokens} with ${replyTokens} for the reply they may take ${Math.floor(systemShare * promptTokens)}. Give the model a larger window (contextTokens), or shorter replies (replyTokens).`,
+      `memgpt-${policy.name}: its instructions take ${taken} tokens, and of ${contextTokens} with ${replyTokens} for the reply they may take ${Math.floor(systemShare * window)}. Give the model a larger window (contextTokens), or shorter replies (replyTokens).`,
     );
   }
 
@@ -143,7 +149,7 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
   }
 
   async function summarize(lines: readonly string[], occasion: Occasion): Promise<string> {
-    const limit = policy.warningShare * promptTokens;
+    const limit = policy.warningShare * window;
     const tokens = countTokens(lines.join("\n"));
     const tooLong =
       tokens > limit ? Math.floor((lines.length * summaryMargin * limit) / tokens) : 0;
@@ -151,17 +157,13 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
       tooLong === 0
         ? lines
         : [await summarize(lines.slice(0, tooLong), occasion), ...lines.slice(tooLong)];
-    const frame = totalTokens(prompts.render("memgpt-summary", { messages: "" }));
-    const messages = cutToTokens(input.join("\n"), promptTokens - frame, countTokens);
+    const frame = promptTokens(prompts.render("memgpt-summary", { messages: "" }), countTokens);
+    const messages = cutToTokens(input.join("\n"), window - frame, countTokens);
     const reply = await askModel(options, {
       messages: prompts.render("memgpt-summary", { messages }),
       purpose: `${occasion.purpose}, summary`,
     });
     return reply.text.trim();
-  }
-
-  function totalTokens(messages: readonly Pick<ChatMessage, "content">[]): number {
-    return messages.reduce((sum, { content }) => sum + messageTokens(content, countTokens), 0);
   }
 
   /** Makes room for the message, by summaries as far as they go, and then by leaving out the ends of long messages. */
@@ -170,11 +172,11 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
     pending: AgentMessage,
     occasion: Occasion,
   ): Promise<{ readonly messages: readonly ChatMessage[]; readonly tokens: number }> {
-    const room = (): number => promptTokens - systemTokens(state);
+    const room = (): number => window - systemTokens(state);
     const taken = (): number =>
       [...state.queue, pending].reduce((sum, message) => sum + tokensOf(message), 0);
     while (taken() > room()) {
-      const count = policy.countToSummarize({ queue: state.queue, tokensOf, window: promptTokens });
+      const count = policy.countToSummarize({ queue: state.queue, tokensOf, window });
       if (count <= 1) break;
       await summarizeOldest(state, count, occasion);
     }
@@ -183,7 +185,7 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
     const system: ChatMessage = { role: "system", content: systemText(state) };
     return {
       messages: joinSameRole([system, ...messages.map(toChatMessage)]),
-      tokens: systemTokens(state) + totalTokens(messages),
+      tokens: systemTokens(state) + promptTokens(messages, countTokens),
     };
   }
 
@@ -204,7 +206,7 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
     const { added, next } = await handleReply(reply, work, occasion);
     appendMessages(state, [pending, ...added]);
     const used = tokens + countTokens(reply.text);
-    if (used <= policy.warningShare * promptTokens || state.warned) {
+    if (used <= policy.warningShare * window || state.warned) {
       return { reply: reply.text, next };
     }
     // The warning comes before a failure and before a heartbeat, and takes their place.
@@ -284,7 +286,7 @@ export function createMemGptAgent(options: SystemOptions, policy: QueuePolicy): 
       policy,
       retriever: options.retriever,
       step: { date: occasion.moment.date, sourceTurnIds: occasion.moment.sourceTurnIds },
-      hasRoomFor: (blocks) => systemTokens({ ...state, blocks }) <= systemShare * promptTokens,
+      hasRoomFor: (blocks) => systemTokens({ ...state, blocks }) <= systemShare * window,
       found: [],
       sent: [],
       onEmptySearch: () => occasion.count("empty_search"),

@@ -170,9 +170,11 @@ describe("memgpt-2024, step by step", () => {
       }),
     );
     expect(answer).toEqual({
+      status: "answered",
       answer: "Kiwi",
       replies: replies.slice(4),
       shown: [core, ...turns, passage],
+      unparsableReplies: 0,
     });
     expect(await session.stored()).toEqual([core, passage, ...turns]);
     expect(session.counts()).toEqual(counts);
@@ -367,10 +369,31 @@ describe("memgpt, when the model does not do as it is told", () => {
     });
   });
 
-  it("gives no answer where none was sent", async () => {
-    const session = await open(policy2024, listedReplies("It was Kiwi, I think."));
+  it.each([
+    // What calls nothing ends the chain.
+    ["no message was sent", 1, ["It was Kiwi, I think."]],
+    // Two broken calls wake the agent again.
+    ["no message was sent", 3, ['{"function":', "{}", "Kiwi 🦜"]],
+    ["the last message sent is empty", 0, [toolCall("send_message", { message: " \n" })]],
+  ])("gives no answer where %s, after %i replies that cannot be read", async (...given) => {
+    const [reason, unparsableReplies, said] = given;
+    const session = await open(policy2024, listedReplies(...said));
     expect(await session.answer?.({ id: "q", text: "Who?" })).toEqual({
-      unparsable: "It was Kiwi, I think.",
+      status: "unparsable",
+      reason,
+      unparsableReplies,
+    });
+    // They are the question's, and no part of what was counted while turns were told.
+    expect(session.counts()).toEqual({ operations: {}, unparsable: 0, rejected: 0 });
+  });
+
+  it("answers after a reply that cannot be read, and says so", async () => {
+    const said = ["{}", toolCall("send_message", { message: "Kiwi" })];
+    const session = await open(policy2024, listedReplies(...said));
+    expect(await session.answer?.({ id: "q", text: "Who?" })).toMatchObject({
+      answer: "Kiwi",
+      replies: said,
+      unparsableReplies: 1,
     });
   });
 });

@@ -73,7 +73,7 @@ async function answerFrom(
   state: AgentState,
   question: AskedQuestion,
   name: string,
-): Promise<SystemAnswer | { readonly unparsable: string }> {
+): Promise<SystemAnswer> {
   const moment: Moment = {
     date: question.dateText ?? state.recall.at(-1)?.date ?? "",
     sourceTurnIds: [],
@@ -83,14 +83,21 @@ async function answerFrom(
     message: question.text,
   });
   const inView = [...coreLines(state), ...rememberedOf(state.queue)].map(toItem);
+  let unparsableReplies = 0;
   const { replies, sent, found } = await agent.react(state, message, {
     moment,
     purpose: `${name}, question ${question.id}`,
-    count: () => undefined,
+    count: (what) => {
+      if (what === "unparsable") unparsableReplies += 1;
+    },
   });
   const answer = sent.at(-1);
-  if (answer === undefined || answer.trim() === "") return { unparsable: replies.at(-1) ?? "" };
-  return { answer, replies, shown: withoutRepeats([...inView, ...found.map(toItem)]) };
+  if (answer === undefined || answer.trim() === "") {
+    const reason = answer === undefined ? "no message was sent" : "the last message sent is empty";
+    return { status: "unparsable", reason, unparsableReplies };
+  }
+  const shown = withoutRepeats([...inView, ...found.map(toItem)]);
+  return { status: "answered", answer, replies, shown, unparsableReplies };
 }
 
 /**

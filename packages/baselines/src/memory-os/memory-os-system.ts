@@ -6,7 +6,8 @@ import {
   ModelCallError,
   type OpenedConversation,
 } from "@memory-r1/spec";
-import { askForJson, countThatFits } from "../shared/json-reply.ts";
+import { askForJson } from "../shared/json-reply.ts";
+import { countThatFits } from "../shared/prompt-room.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import { computeSimilarity } from "./memory-os-formulas.ts";
@@ -183,7 +184,7 @@ function openMemoryOs(
           profile: profile?.item.text ?? "(none)",
           pages: datedPages(waiting.slice(0, shown)),
         });
-      const pages = waiting.splice(0, countThatFits(options, waiting.length, render));
+      const pages = waiting.splice(0, countThatFits(options, waiting.length, render, { least: 1 }));
       await updateLongTerm(pages);
       for (const page of pages) page.analysed = true;
     }

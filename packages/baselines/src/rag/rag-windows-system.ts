@@ -46,6 +46,7 @@ export function createRagWindowsSystem(options: RagWindowsOptions): MemorySystem
           return Promise.resolve();
         },
         context: (question) => retriever.rank(question.text, text.windows(), windows),
+        showsBestFirst: true,
         stored: () => Promise.resolve(text.windows()),
         counts: () => ({ operations: { append: told }, unparsable: 0, rejected: 0 }),
       });

@@ -1,4 +1,5 @@
 import type { ContextItem } from "@memory-r1/spec";
+import { longestPrefix } from "../shared/prompt-room.ts";
 
 /** A run of a conversation's text, and the turns of which it holds at least one character. */
 interface Piece {
@@ -76,26 +77,4 @@ function splitAt(
     start += piece.text.length;
   }
   return [before, after];
-}
-
-/** Length of the longest beginning with at most `tokens` tokens; at least one character, so that cutting comes to an end. */
-export function longestPrefix(
-  text: string,
-  tokens: number,
-  countTokens: (text: string) => number,
-): number {
-  if (countTokens(text) <= tokens) return text.length;
-  const ends: number[] = [];
-  let end = 0;
-  for (const { segment } of new Intl.Segmenter("und", { granularity: "grapheme" }).segment(text)) {
-    end += segment.length;
-    ends.push(end);
-  }
-  let [fits, tooMany] = [0, ends.length - 1];
-  while (tooMany - fits > 1) {
-    const middle = Math.floor((fits + tooMany) / 2);
-    if (countTokens(text.slice(0, ends[middle])) <= tokens) fits = middle;
-    else tooMany = middle;
-  }
-  return ends[fits] ?? text.length;
 }

@@ -62,23 +62,3 @@ export function lineSchema(maxCharacters: number): object {
 export function listSchema(items: object, maxItems: number): object {
   return { type: "array", items, maxItems };
 }
-
-/**
- * The most of `count` items, and at least one of them, whose prompt leaves room for the reply.
- * @param render the prompt with the first `shown` items
- */
-export function countThatFits(
-  options: Pick<SystemOptions, "countTokens" | "contextTokens" | "replyTokens">,
-  count: number,
-  render: (shown: number) => readonly ChatMessage[],
-): number {
-  const room = options.contextTokens - options.replyTokens;
-  for (let shown = count; shown > 1; shown--) {
-    const tokens = render(shown).reduce(
-      (sum, { content }) => sum + options.countTokens(content),
-      0,
-    );
-    if (tokens <= room) return shown;
-  }
-  return Math.min(count, 1);
-}

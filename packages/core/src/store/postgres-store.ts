@@ -2,7 +2,8 @@ import { ConfigError, DataFormatError, parseJson } from "@memory-r1/spec";
 import pg from "pg";
 import { z } from "zod";
 import type { MemoryStore } from "./memory-store.ts";
-import { createSqlStore, type SqlDatabase, type SqlDialect, type SqlQuery } from "./sql-store.ts";
+import type { SqlDatabase, SqlDialect, SqlQuery } from "./sql-dialect.ts";
+import { createSqlStore } from "./sql-store.ts";
 
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database`. */

@@ -9,7 +9,7 @@ import {
 } from "@libsql/client/sqlite3";
 import { ConfigError, DataFormatError } from "@memory-r1/spec";
 import pLimit from "p-limit";
-import { type SqlDatabase, type SqlDialect, type SqlQuery, type SqlValue } from "./sql-store.ts";
+import type { SqlDatabase, SqlDialect, SqlQuery, SqlValue } from "./sql-dialect.ts";
 import { vectorFromBytes, vectorToBytes } from "./vector-bytes.ts";
 
 export interface SqliteStoreOptions {

@@ -1,5 +1,7 @@
 import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { createRagWindowsSystem } from "@memory-r1/baselines";
 import { systemOptionsFor } from "@memory-r1/baselines/testing";
+import { createBm25Retriever } from "@memory-r1/core";
 import { datasets } from "@memory-r1/datasets";
 import {
   type Conversation,
@@ -8,6 +10,7 @@ import {
   ModelCallError,
   type Question,
   ResumeMismatchError,
+  type SystemAnswer,
   type TextGenerator,
 } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
@@ -89,12 +92,19 @@ function askingSystem(
         counts: () => ({ operations: { keep: items.length }, unparsable: 0, rejected: 0 }),
         ...(answers
           ? {
-              answer: async ({ text }: { readonly text: string }) => {
+              answer: async ({ text }: { readonly text: string }): Promise<SystemAnswer> => {
                 const replies = [await ask(`think ${text}`), await ask(`answer ${text}`)];
                 const answer = replies[1] ?? "";
+                const unparsableReplies = replies.filter((reply) => reply.startsWith("?")).length;
                 return answer.startsWith("?")
-                  ? { unparsable: "no answer in it" }
-                  : { answer, replies, shown: items.slice(0, 1) };
+                  ? { status: "unparsable", reason: "no answer in it", unparsableReplies }
+                  : {
+                      status: "answered",
+                      answer,
+                      replies,
+                      shown: items.slice(0, 1),
+                      unparsableReplies,
+                    };
               },
             }
           : {}),
@@ -186,7 +196,11 @@ describe("playSystems", () => {
   it("gives context in the order of the conversation, and a system's own answer with what it was shown", async () => {
     const played = await play(createScriptedGenerator(echo));
     const ofPlain = played.get("plain")?.get("two")?.questions.get("two/qa-0");
-    expect(ofPlain).toMatchObject({ answer: undefined, searchUsage: { calls: 1 } });
+    expect(ofPlain).toMatchObject({
+      answer: undefined,
+      unparsableReplies: undefined,
+      searchUsage: { calls: 1 },
+    });
     expect(ofPlain?.context).toEqual([
       { text: "re: plain: D1:1 word0 of two 😀", date: "1 May 2024", participant: "Ana" },
       { text: "re: plain: D1:2 word1 of two 😀", date: "1 May 2024", participant: "Ben" },
@@ -203,7 +217,56 @@ describe("playSystems", () => {
         ],
         outcome: { status: "answered", answer, raw: answer },
       },
+      unparsableReplies: 0,
     });
+  });
+
+  it("shows windows best first, labelled with a speaker where they hold but one", async () => {
+    const said = [
+      ["Ana", "The harbour is full of boats."],
+      ["Ben", "My canoe 🛶 is the red canoe."],
+      ["Ana", "I sing."],
+    ] as const;
+    const turns = said.map(([speaker, text], index) => ({ id: `D1:${index + 1}`, speaker, text }));
+    const conversation: Conversation = {
+      id: "one",
+      participants: ["Ana", "Ben"],
+      sessions: [{ id: "S1", dateText: "1 May", turns, facts: [] }],
+    };
+    const countTokens = (text: string): number => Array.from(text).length;
+    const contextOf = async (size: number, retriever = createBm25Retriever()) => {
+      const played = await play(createScriptedGenerator(echo), {
+        lanes: [
+          {
+            system: `windows of ${size}`,
+            conversation,
+            questions: [
+              {
+                question: { ...questionOf("one", 0), text: "red canoe boats" },
+                wantsContext: true,
+                wantsAnswer: false,
+              },
+            ],
+          },
+        ],
+        create: (_, options) =>
+          createRagWindowsSystem({ ...options, retriever, countTokens, size, windows: 2 }),
+      });
+      return played.get(`windows of ${size}`)?.get("one")?.questions.get("one/qa-0")?.context;
+    };
+    // The lines are 43, 42 and 21 characters long: 85 hold the first two, and 43 cut Ben's line off Ana's.
+    expect(await contextOf(85)).toEqual([
+      {
+        text: "1 May | Ana: The harbour is full of boats.\n1 May | Ben: My canoe 🛶 is the red canoe.",
+        date: "1 May",
+      },
+      { text: "1 May | Ana: I sing.", date: "1 May", participant: "Ana" },
+    ]);
+    expect(await contextOf(43)).toEqual([
+      // Its last character is the first of Ana's next line.
+      { text: "1 May | Ben: My canoe 🛶 is the red canoe.\n1", date: "1 May" },
+      { text: "1 May | Ana: The harbour is full of boats.", date: "1 May", participant: "Ana" },
+    ]);
   });
 
   it("keeps at most so many conversations at work", async () => {
@@ -304,9 +367,12 @@ describe("playSystems", () => {
       context: { failed: "search question 0: HTTP 503" },
       answer: undefined,
     });
-    expect(played.get("self")?.get("one")?.questions.get("one/qa-0")?.answer).toEqual({
-      memories: [],
-      outcome: { status: "failed", reason: "think question 0: HTTP 503" },
+    expect(played.get("self")?.get("one")?.questions.get("one/qa-0")).toMatchObject({
+      answer: {
+        memories: [],
+        outcome: { status: "failed", reason: "think question 0: HTTP 503" },
+      },
+      unparsableReplies: undefined,
     });
     const well = await play(createScriptedGenerator(echo), { directory: pathOf("well") });
     for (const [system, id, question] of [
@@ -324,12 +390,20 @@ describe("playSystems", () => {
 
   it("counts an answer that its system cannot read as unparsable", async () => {
     const generator = createScriptedGenerator((request) =>
-      lastMessage(request).includes("answer question 1") ? "?!" : echo(request),
+      /think question|answer question 1/.test(lastMessage(request)) ? "?!" : echo(request),
     );
-    const played = await play(generator);
-    expect(played.get("self")?.get("one")?.questions.get("one/qa-1")?.answer).toEqual({
-      memories: [],
-      outcome: { status: "unparsable", reason: "no answer in it", raw: "?!" },
+    const questions = (await play(generator)).get("self")?.get("one")?.questions;
+    // The first is answered all the same.
+    expect(questions?.get("one/qa-0")).toMatchObject({
+      answer: { outcome: { status: "answered" } },
+      unparsableReplies: 1,
+    });
+    expect(questions?.get("one/qa-1")).toMatchObject({
+      answer: {
+        memories: [],
+        outcome: { status: "unparsable", reason: "no answer in it", raw: "?!" },
+      },
+      unparsableReplies: 2,
     });
   });
 

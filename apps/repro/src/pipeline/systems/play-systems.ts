@@ -8,6 +8,7 @@ import {
   type MemorySystem,
   ModelCallError,
   type Question,
+  type SystemAnswer,
   type SystemCounts,
 } from "@memory-r1/spec";
 import pLimit from "p-limit";
@@ -62,10 +63,12 @@ export interface PlayedQuestion {
   /** Calls while it looked for context, and while it answered by itself. */
   readonly searchUsage: ModelUsage;
   readonly answerUsage: ModelUsage;
-  /** What the system gave for an Answer Agent, in the order of the conversation; absent where it was not asked for it. */
+  /** What an Answer Agent is shown of what the system gave, in the order of its prompt; absent where it was not asked for it. */
   readonly context: readonly AnswerMemory[] | { readonly failed: string } | undefined;
   /** The system's own answer; absent where it gives none. */
   readonly answer: Omit<Prediction, "questionId"> | undefined;
+  /** Replies on the way to its own answer that could not be read; absent without one, and where a call failed. */
+  readonly unparsableReplies: number | undefined;
 }
 
 export interface PlayedConversation {
@@ -257,9 +260,10 @@ async function playLane(
     for (const asked of lane.questions) {
       options.context.signal.throwIfAborted();
       const answersItself = session.answer !== undefined;
+      const showsBestFirst = session.showsBestFirst ?? false;
       questions.set(
         asked.question.id,
-        await playQuestion(asked, { ask, answersItself, conversation, read }),
+        await playQuestion(asked, { ask, answersItself, showsBestFirst, conversation, read }),
       );
       progress.question();
     }
@@ -287,16 +291,19 @@ async function playQuestion(
   {
     ask,
     answersItself,
+    showsBestFirst,
     conversation,
     read,
   }: {
     readonly ask: AskSession;
     readonly answersItself: boolean;
+    readonly showsBestFirst: boolean;
     readonly conversation: Conversation;
     readonly read: ReadFields;
   },
 ): Promise<PlayedQuestion> {
   let answer: PlayedQuestion["answer"];
+  let unparsableReplies: PlayedQuestion["unparsableReplies"];
   let context: PlayedQuestion["context"];
   let answerUsage: ModelUsage = noUsage;
   let searchUsage: ModelUsage = noUsage;
@@ -306,29 +313,32 @@ async function playQuestion(
     );
     answerUsage = addUsage(noUsage, spent);
     if (result !== undefined) answer = toPrediction(result, spent.lastReply, conversation);
+    if (result !== undefined && !("failed" in result)) ({ unparsableReplies } = result);
   }
   if (wantsContext || (wantsAnswer && !answersItself)) {
     const { result, spent } = await ask("search", question, (session) =>
       session.context(askedQuestion(question, read)),
     );
     searchUsage = addUsage(noUsage, spent);
-    context = "failed" in result ? result : inConversationOrder(result, conversation);
+    if ("failed" in result) context = result;
+    else {
+      const items = showsBestFirst ? result : inConversationOrder(result, conversation);
+      context = items.map((item) => toMemory(item, conversation));
+    }
   }
-  return { searchUsage, answerUsage, context, answer };
+  return { searchUsage, answerUsage, context, answer, unparsableReplies };
 }
 
-type OwnAnswer = Awaited<ReturnType<NonNullable<MemorySession["answer"]>>>;
-
 function toPrediction(
-  answered: OwnAnswer | Failed,
+  answered: SystemAnswer | Failed,
   lastReply: string,
   conversation: Conversation,
 ): Omit<Prediction, "questionId"> {
   if ("failed" in answered) {
     return { memories: [], outcome: { status: "failed", reason: answered.failed } };
   }
-  if ("unparsable" in answered) {
-    const { unparsable: reason } = answered;
+  if (answered.status === "unparsable") {
+    const { reason } = answered;
     return { memories: [], outcome: { status: "unparsable", reason, raw: lastReply } };
   }
   const { answer, replies, shown } = answered;
@@ -342,25 +352,28 @@ function toPrediction(
 function inConversationOrder(
   items: readonly ContextItem[],
   conversation: Conversation,
-): readonly AnswerMemory[] {
+): readonly ContextItem[] {
   const turns = conversation.sessions.flatMap((session) => session.turns);
   const order = new Map(turns.map(({ id }, position) => [id, position]));
   const position = ({ sourceTurnIds: [first = ""] }: ContextItem): number =>
     order.get(first) ?? order.size;
-  return items
-    .toSorted((one, other) => position(one) - position(other))
-    .map((item) => toMemory(item, conversation));
+  return items.toSorted((one, other) => position(one) - position(other));
 }
 
+/** Labelled with who said it, where that is one speaker: a window or a page can hold turns of several. */
 function toMemory(
-  { text, date, sourceTurnIds: [first] }: ContextItem,
+  { text, date, sourceTurnIds }: ContextItem,
   { sessions }: Conversation,
 ): AnswerMemory {
-  for (const { turns } of sessions) {
-    const turn = turns.find(({ id }) => id === first);
-    if (turn !== undefined) return { text, date, participant: turn.speaker };
-  }
-  return { text, date };
+  const sources = new Set(sourceTurnIds);
+  const [speaker, ...others] = new Set(
+    sessions.flatMap(({ turns }) =>
+      turns.filter(({ id }) => sources.has(id)).map((turn) => turn.speaker),
+    ),
+  );
+  return speaker === undefined || others.length > 0
+    ? { text, date }
+    : { text, date, participant: speaker };
 }
 
 /** An id as a file's name: what a file system may not take is escaped, so that two ids never share a file. */

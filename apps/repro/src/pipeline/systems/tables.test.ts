@@ -8,7 +8,7 @@ import { evidenceTable } from "./evidence-table.ts";
 import { fairnessTable } from "./fairness-table.ts";
 import { latencyTable, percentile } from "./latency-table.ts";
 import { operationsTable } from "./operations-table.ts";
-import type { PlayedConversation, PlayedMemory } from "./play-systems.ts";
+import type { PlayedConversation, PlayedMemory, PlayedQuestion } from "./play-systems.ts";
 
 const conversation: Conversation = {
   id: "c1",
@@ -248,6 +248,60 @@ describe("what became of the evidence", () => {
   });
 });
 
+describe("operations", () => {
+  const played = (
+    id: string,
+    outcome: Prediction["outcome"] | undefined,
+    unparsableReplies?: number,
+  ): [string, PlayedQuestion] => [
+    id,
+    {
+      searchUsage: usage,
+      answerUsage: usage,
+      context: undefined,
+      answer: outcome === undefined ? undefined : { memories: [], outcome },
+      unparsableReplies,
+    },
+  ];
+  const memory = memoryOf({ counts: { operations: { keep: 5 }, unparsable: 3, rejected: 0 } });
+  const rowsOf = (...asked: readonly [string, PlayedQuestion][]) =>
+    operationsTable(
+      // Two arms of one memory: it is counted once.
+      experimentOf(baseline, baseline),
+      evaluationOf({ memory, questions: new Map(asked) }),
+    ).rows;
+  const told = [
+    { memory: "mem", kind: "applied", operation: "keep", count: 5 },
+    { memory: "mem", kind: "unparsable", operation: "", count: 3 },
+    { memory: "mem", kind: "rejected", operation: "", count: 0 },
+  ];
+  const answer = { status: "answered", answer: "x", raw: "x" } as const;
+
+  it("count what could not be read at question time apart from what was told", () => {
+    const rows = rowsOf(
+      played("q1", answer, 1),
+      played("q2", { status: "unparsable", reason: "none sent", raw: "?" }, 4),
+      played("q3", { status: "failed", reason: "503" }),
+      played("q4", answer, 0),
+    );
+    expect(rows).toEqual([
+      ...told,
+      { memory: "mem", kind: "unparsable when asked", operation: "", count: 1 + 4 },
+      { memory: "mem", kind: "unparsable answer", operation: "", count: 1 },
+    ]);
+  });
+
+  it("say 0 where all could be read, and nothing where the system gave no answer", () => {
+    expect(rowsOf(played("q1", answer, 0)).slice(3)).toEqual([
+      { memory: "mem", kind: "unparsable when asked", operation: "", count: 0 },
+      { memory: "mem", kind: "unparsable answer", operation: "", count: 0 },
+    ]);
+    expect(rowsOf()).toEqual(told);
+    expect(rowsOf(played("q1", undefined))).toEqual(told);
+    expect(rowsOf(played("q1", { status: "failed", reason: "503" }))).toEqual(told);
+  });
+});
+
 describe("the fairness sheet", () => {
   const words = (text: string): number => text.split(/\s+/u).filter(Boolean).length;
   const tokens = {
@@ -281,7 +335,13 @@ describe("the fairness sheet", () => {
       questions: new Map(
         questions.map(({ id }) => [
           id,
-          { searchUsage: spent(1), answerUsage: spent(0), context: [], answer: undefined },
+          {
+            searchUsage: spent(1),
+            answerUsage: spent(0),
+            context: [],
+            answer: undefined,
+            unparsableReplies: undefined,
+          },
         ]),
       ),
     };
@@ -333,7 +393,16 @@ describe("the fairness sheet", () => {
     const played = {
       memory,
       questions: new Map([
-        ["q1", { searchUsage: spent(0), answerUsage: spent(3), context: undefined, answer }],
+        [
+          "q1",
+          {
+            searchUsage: spent(0),
+            answerUsage: spent(3),
+            context: undefined,
+            answer,
+            unparsableReplies: 0,
+          },
+        ],
       ]),
     };
     const [row] = sheet(evaluationOf(played, [answered("q1", car)]));

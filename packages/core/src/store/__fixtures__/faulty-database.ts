@@ -1,4 +1,4 @@
-import type { SqlDatabase } from "../sql-store.ts";
+import type { SqlDatabase } from "../sql-dialect.ts";
 
 /** Breaks before the statement with this number (from 0) of every transaction but the first, as a crash would. */
 export function breakAtStatement(database: SqlDatabase, position: number): SqlDatabase {
