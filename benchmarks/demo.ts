@@ -3,7 +3,7 @@ import { defineExperiment } from "@memory-r1/repro/experiment";
 /** What `repro` alone runs: the whole job on the embedded mini set, in minutes, with nothing to download but the model. */
 export const experiment = defineExperiment({
   name: "demo",
-  description: "Memory-R1 on three short conversations (embedded mini set)",
+  description: "Memory-R1 from training to table, in minutes",
   dataset: "locomo-mini",
   model: { name: "smollm2-135m-instruct" },
   answer: { memories: 5 },

@@ -11,7 +11,7 @@ const toPpo = (name: string): string => name.replace("grpo", "ppo");
 export const experiment = defineExperiment({
   ...grpo,
   name: "locomo-laptop-ppo",
-  description: "LoCoMo with SmolLM2-135M-Instruct on two CPU cores, trained by PPO",
+  description: "Memory-R1 with SmolLM2-135M-Instruct on two CPU cores, trained by PPO",
   training: (grpo.training ?? []).map((stage) => ({ ...stage, algorithm: "ppo" as const })),
   evaluation: {
     ...grpo.evaluation,

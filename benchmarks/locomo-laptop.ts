@@ -6,7 +6,7 @@ import { defineExperiment } from "@memory-r1/repro/experiment";
  */
 export const experiment = defineExperiment({
   name: "locomo-laptop",
-  description: "LoCoMo with SmolLM2-135M-Instruct on two CPU cores",
+  description: "Memory-R1 with SmolLM2-135M-Instruct on two CPU cores",
   dataset: "locomo",
   model: { name: "smollm2-135m-instruct" },
   training: [

@@ -4,7 +4,7 @@ import { systemArms } from "@memory-r1/repro/system-arms";
 /** Every memory system on the embedded mini set: nothing to download but the model. */
 export const experiment = defineExperiment({
   name: "systems-demo",
-  description: "Every memory system on three short conversations (embedded mini set)",
+  description: "Every memory system on short conversations",
   dataset: "locomo-mini",
   model: { name: "smollm2-135m-instruct" },
   evaluation: {

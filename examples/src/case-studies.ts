@@ -3,8 +3,10 @@ import {
   drawEntries,
   drawHistory,
   type MemoryR1,
+  replayJournal,
   type SaidTurn,
 } from "@memory-r1/core";
+import type { MemoryEntry } from "@memory-r1/spec";
 import type { Example, ExampleSetting } from "./example.ts";
 import { createScriptedModels, type Script } from "./scripted-model.ts";
 
@@ -13,8 +15,8 @@ interface CaseStudy {
   readonly name: string;
   readonly turns: readonly SaidTurn[];
   readonly question: string;
-  /** Draw the operations one by one; a long bank is told by its size alone. */
-  readonly drawn: boolean;
+  /** Of a bank that is too long to be drawn whole: what its memories are about that are drawn. */
+  readonly about?: RegExp;
   /** What two models say where none is configured: one as it comes, and one as training makes it. */
   readonly scripts: readonly (readonly [label: string, script: Script])[];
 }
@@ -41,7 +43,6 @@ const dogs: CaseStudy = {
     said("D9:2", "20 August 2023", "Andrew", scout),
   ],
   question: "How many dogs has Andrew taken in?",
-  drawn: true,
   scripts: [
     [
       "untrained: a second dog looks like a contradiction",
@@ -79,7 +80,6 @@ const joanna: CaseStudy = {
     said("D5:4", "9 June 2023", "Joanna", calm),
   ],
   question: "What is Joanna allergic to?",
-  drawn: true,
   scripts: [
     [
       "untrained: to like and to be allergic look like a contradiction",
@@ -107,7 +107,7 @@ const joanna: CaseStudy = {
           memoryJson({ id: "0", event: "UPDATE", text: calm }),
         ],
         answer: [
-          `- 1: ${allAllergies}\n\n**Answer:** furry animals, most reptiles and cockroaches`,
+          `- 1: ${allAllergies}\n\n**Answer:** furry animals, most reptiles (turtles too) and cockroaches`,
         ],
       },
     ],
@@ -119,19 +119,21 @@ const beachFacts: readonly string[] = [
   "John's children learnt to surf at the beach next door",
 ];
 
-/** 40 memories of each of two people: more than the 30 that a question is shown of each. */
-const homeFacts = ["John", "Maria"].flatMap((participant) =>
-  Array.from({ length: 40 }, (_, index) => {
-    const beach = participant === "John" ? beachFacts[[7, 27].indexOf(index)] : undefined;
+/** 40 weeks in which two people say something: more than the 30 memories that a question is shown of each. */
+const homeTurns = Array.from({ length: 40 }, (_, week) => {
+  const day = new Date(Date.UTC(2023, 0, 1 + 7 * week));
+  const date = day.toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
+  return ["John", "Maria"].map((participant, index) => {
+    const beach = participant === "John" ? beachFacts[[7, 27].indexOf(week)] : undefined;
     const other =
-      index === 3
+      week === 3
         ? `${participant} dreams of a trip to the mountains`
-        : `${participant} read book number ${index}`;
-    return { participant, text: beach ?? other };
-  }),
-);
+        : `${participant} read book number ${week}`;
+    return said(`D${week + 1}:${index + 1}`, date, participant, beach ?? other);
+  });
+}).flat();
 
-const addEach = homeFacts.map(({ text }) => add(text));
+const addEach = homeTurns.map(({ text }) => add(text));
 
 /** What a distilling model writes: the lines of the prompt that tell of the beach, then the answer. */
 function distil(prompt: string): string {
@@ -141,11 +143,9 @@ function distil(prompt: string): string {
 
 const beach: CaseStudy = {
   name: "beach-or-mountains",
-  turns: homeFacts.map(({ participant, text }, index) =>
-    said(`D${(index % 40) + 1}:${index < 40 ? 1 : 2}`, "1 June 2023", participant, text),
-  ),
+  turns: homeTurns,
   question: "Is John's home near a beach or near the mountains?",
-  drawn: false,
+  about: /beach|mountains/,
   scripts: [
     [
       "untrained: led astray by one of the other memories",
@@ -155,25 +155,54 @@ const beach: CaseStudy = {
   ],
 };
 
+/** What the last day did to the bank and how it came to be as it is, then the question and what it was answered from. */
 async function tell(
   memory: MemoryR1,
-  { turns, question, drawn }: CaseStudy,
+  { turns, question, about }: CaseStudy,
   write: ExampleSetting["write"],
 ) {
-  for (const turn of turns) {
-    if (drawn && turn === turns.at(-1))
-      write(`Before the last turn:\n${indented(drawEntries(await memory.entries()))}\n`);
-    await memory.ingest(turn);
-  }
-  const entries = await memory.entries();
-  if (drawn) {
-    write(`After it:\n${indented(drawEntries(entries))}\n`);
-    write(`The whole history:\n${indented(drawHistory(await memory.journal()))}\n`);
-  } else write(`${entries.length} memories in the bank.\n`);
+  const lastDate = turns.at(-1)?.date ?? "";
+  for (const turn of turns) await memory.ingest(turn);
+  const journal = await memory.journal();
+  const lastDay = journal.findIndex(({ source }) => source.date === lastDate);
+  const before = replayJournal(journal, lastDay).entries();
+  write(`Before ${lastDate}:\n${indented(drawSome(before, about))}\n`);
+  const news = turns.filter(({ date }) => date === lastDate);
+  write(`Said on that day:\n${indented(news.map(({ text }) => text).join("\n"))}\n`);
+  write(`After it:\n${indented(drawSome(await memory.entries(), about))}\n`);
+  const history = about === undefined ? drawHistory(journal) : countOperations(journal);
+  write(`The whole history:\n${indented(history)}\n`);
   const { answer, unparsable, shown, selected } = await memory.ask(question);
   write(`${question}\n  ${answer ?? `(unreadable: ${unparsable})`}`);
-  write(`  shown ${shown.length}, selected ${selected.length}:`);
-  write(`${indented(drawEntries(selected))}\n`);
+  write(`  shown ${shown.length}:\n${indented(drawSome(shown, about))}`);
+  write(`  selected ${selected.length}:\n${indented(drawEntries(selected))}\n`);
+}
+
+/** The memories whose text matches, each gap between them by its length; all of them where nothing is to match. */
+function drawSome(entries: readonly MemoryEntry[], about: RegExp | undefined): string {
+  if (about === undefined) return drawEntries(entries);
+  const lines: string[] = [];
+  let left = 0;
+  const closeGap = (): void => {
+    if (left > 0) lines.push(`   … ${left} more`);
+    left = 0;
+  };
+  for (const entry of entries) {
+    if (about.test(entry.text)) {
+      closeGap();
+      lines.push(drawEntries([entry]));
+    } else left += 1;
+  }
+  closeGap();
+  return lines.length === 0 ? drawEntries([]) : lines.join("\n");
+}
+
+function countOperations(journal: Awaited<ReturnType<MemoryR1["journal"]>>): string {
+  const counts = new Map<string, number>();
+  for (const { operation } of journal) {
+    counts.set(operation.kind, (counts.get(operation.kind) ?? 0) + 1);
+  }
+  return [...counts].map(([kind, count]) => `${kind} ${count} times`).join("\n");
 }
 
 const indented = (text: string): string =>

@@ -96,22 +96,53 @@ describe("case-studies", () => {
     );
     expect(lost).toContain("How many dogs has Andrew taken in?\n  one");
     const kept = part("buddy-and-scout: trained");
-    expect(kept).toContain("Before the last turn:\n  0  Andrew, 3 March 2023");
+    expect(kept).toContain("Before 20 August 2023:\n  0  Andrew, 3 March 2023");
+    expect(kept).toContain("Said on that day:\n  Andrew took in another dog called Scout");
     expect(kept).toContain("After it:\n  0  Andrew, 20 August 2023: Andrew took in two dogs");
-    expect(kept).toContain("\n  two\n  shown 1, selected 1:\n  0  Andrew");
+    expect(kept).toMatch(/\n {2}two\n {2}shown 1:\n {2}0 {2}Andrew.*\n {2}selected 1:\n {2}0 {2}/);
 
-    expect(part("joannas-turtles: untrained")).not.toMatch(/After it:\n.*furry/);
+    // Whatever the last day does, what was there before it is to be seen.
+    for (const manager of ["untrained", "trained"]) {
+      expect(part(`joannas-turtles: ${manager}`)).toMatch(
+        /Before 9 June 2023:\n {2}0 {2}.*furry animals.*\n {2}1 {2}.*likes turtles\n\n/,
+      );
+    }
+    expect(part("joannas-turtles: untrained")).toMatch(
+      /After it:\n {2}2 {2}.*cockroaches too\n {2}3 {2}.*calm\n\n/,
+    );
     expect(part("joannas-turtles: trained")).toMatch(
-      /After it:\n {2}0 {2}.*furry animals.*cockroaches\n {2}1 {2}.*calm/,
+      /After it:\n {2}0 {2}.*furry animals.*cockroaches\n {2}1 {2}.*calm\n\n/,
     );
+  });
 
-    expect(part("beach-or-mountains: untrained")).toContain(
-      "near the mountains\n  shown 60, selected 0",
-    );
-    const beach = part("beach-or-mountains: trained");
-    expect(beach).toContain("80 memories in the bank.");
+  it("draws of a long bank what the question is about, and how much else there is", async () => {
+    const text = await play("case-studies");
+    const untrained = text.slice(text.indexOf("== beach-or-mountains: untrained"));
+    expect(untrained).toContain("\n  near the mountains\n  shown 60:\n     … 6 more\n  6  John");
+    expect(untrained).toContain("  selected 0:\n  (no memories)");
+    const beach = text.slice(text.indexOf("== beach-or-mountains: trained"));
+    const drawn = (heading: string): readonly string[] =>
+      (beach.split(heading)[1] ?? "")
+        .split("\n")
+        .slice(1, 9)
+        .map((line) => line.trim().replace(/^(\d+) .*/, "$1"));
+    // 40 weeks, two turns in each. The beach comes in John's of week 7 and 27, the mountains in both of week 3.
+    expect(drawn("Before 1 October 2023:")).toEqual([
+      "… 6 more",
+      "6",
+      "7",
+      "… 6 more",
+      "14",
+      "… 39 more",
+      "54",
+      "… 23 more",
+    ]);
+    expect(drawn("After it:").at(-1)).toBe("… 25 more");
+    expect(beach).toContain("The whole history:\n  ADD 80 times\n");
+    // Of 30 memories of each, the four that match, and 6 + 6 + 39 + 5 others.
+    expect(drawn("shown 60:").at(-1)).toBe("… 5 more");
     expect(beach).toMatch(
-      /near a beach\n {2}shown 60, selected 2:\n {2}7 .*walks on the beach.*\n {2}27 .*surf/,
+      /\n {2}near a beach\n[^]*selected 2:\n {2}14 .*walks on the beach.*\n {2}54 .*surf/,
     );
   });
 });

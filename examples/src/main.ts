@@ -11,7 +11,8 @@ ${Object.entries(examples)
   .map(([name, { description }]) => `  ${name.padEnd(18)}${description}`)
   .join("\n")}
 
-Without --endpoint no language model is asked: the replies come from a script.
+Without --endpoint no language model is asked: the replies come from a script, in the chat from two rules.
+Without --store nothing is kept when the program ends.
 The access token is read from the environment variable MEMORY_R1_TOKEN.
 `;
 

@@ -93,6 +93,8 @@ export interface ExperimentSummary {
   readonly name: string;
   /** One line. */
   readonly description: string;
+  /** What it takes unless `--set dataset=` names another. */
+  readonly dataset: string;
 }
 
 /** What the command line needs of the experiment pipeline. */

@@ -71,8 +71,8 @@ function scriptedPipeline(work: (context: RunContext) => Promise<void> = () => P
     },
     listExperiments: () =>
       Promise.resolve([
-        { name: "demo", description: "The whole job on the mini set" },
-        { name: "locomo-laptop", description: "LoCoMo with a small model" },
+        { name: "demo", description: "The whole job", dataset: "locomo-mini" },
+        { name: "locomo-laptop", description: "With a small model", dataset: "locomo" },
       ]),
   };
   return { pipeline, runs, resumes, views };
@@ -318,10 +318,10 @@ describe("report of another view", () => {
 });
 
 describe("list", () => {
-  it("shows names and descriptions, also as JSON", async () => {
+  it("shows names, descriptions and data sets, also as JSON", async () => {
     const { pipeline } = scriptedPipeline();
     expect(await createListHandler(shell, pipeline)({ json: false })).toBe(0);
-    expect(shell.out().split("\n")[2]).toBe("demo           The whole job on the mini set");
+    expect(shell.out().split("\n")[2]).toBe("demo           The whole job       locomo-mini");
     const before = shell.out().length;
     await createListHandler(shell, pipeline)({ json: true });
     const schema = z.array(z.object({ name: z.string() }));

@@ -42,8 +42,9 @@ function experimentTable(experiments: readonly ExperimentSummary[]): TableData {
     columns: [
       { key: "name", label: "Experiment", kind: "text" },
       { key: "description", label: "What it does", kind: "text" },
+      { key: "dataset", label: "Data set", kind: "text" },
     ],
-    rows: experiments.map(({ name, description }) => ({ name, description })),
+    rows: experiments.map(({ name, description, dataset }) => ({ name, description, dataset })),
     notes: [],
   };
 }

@@ -21,8 +21,8 @@ beforeEach(async () => {
 describe("listExperiments", () => {
   it("has every compiled experiment once, by name, with its line of description", async () => {
     expect(await listExperiments({ repositoryRoot: pathOf(".") })).toEqual([
-      { name: "another", description: "Another one" },
-      { name: "tiny", description: "Everything once" },
+      { name: "another", description: "Another one", dataset: tinyExperiment.dataset },
+      { name: "tiny", description: "Everything once", dataset: tinyExperiment.dataset },
     ]);
   });
 

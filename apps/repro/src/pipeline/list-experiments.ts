@@ -47,7 +47,7 @@ export async function loadExperiment(
   return importExperiment(file);
 }
 
-/** Every experiment with its one-line description. */
+/** Every experiment with its one-line description, and the data set that it takes unless another is named. */
 export async function listExperiments(options: {
   readonly repositoryRoot: string;
 }): Promise<readonly ExperimentSummary[]> {
@@ -55,7 +55,8 @@ export async function listExperiments(options: {
   return Promise.all(
     [...files.values()].map(async (file) => {
       const experiment = parseValue(await importExperiment(file), experimentSchema, file);
-      return { name: experiment.name, description: experiment.description };
+      const { name, description, dataset } = experiment;
+      return { name, description, dataset };
     }),
   );
 }

@@ -79,7 +79,7 @@ export function tabulate(
   const labels = [splitColumn];
   return {
     overall: overallTable(shown, {
-      title: experiment.description,
+      title: `${experiment.description} (${experiment.dataset})`,
       labels,
       metrics: experiment.evaluation.metrics.map((name) => ({
         name,

@@ -22,7 +22,7 @@ declare module "vitest" {
  * Starts one embedded engine with the default models for every test file of a vitest project (`globalSetup`): a start takes
  * ten seconds. The first on a machine installs the Python environment and converts the models, which takes minutes.
  */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "memory-r1-engine-"));
   const checkpointsDirectory = join(folder, "checkpoints");
   let engine: RunningEngine | undefined;
