@@ -11,6 +11,8 @@ export const experiment = defineExperiment({
   description: "Every memory system on five sessions of LoCoMo's conv-30, SmolLM2-135M-Instruct",
   dataset: "locomo",
   model: { name: "smollm2-135m-instruct" },
+  // What a model of this size does not say in so many tokens it does not say in more: it repeats itself.
+  systems: { replyTokens: 128 },
   evaluation: {
     testSample: 0,
     sessions: 5,

@@ -7,6 +7,8 @@ export const experiment = defineExperiment({
   description: "Every memory system on short conversations",
   dataset: "locomo-mini",
   model: { name: "smollm2-135m-instruct" },
+  // What a model of this size does not say in so many tokens it does not say in more: it repeats itself.
+  systems: { replyTokens: 128 },
   evaluation: {
     metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
     mainMetric: "squad-f1",
