@@ -5,6 +5,7 @@ const engineTests = [
   "apps/repro/src/embedded-models.test.ts",
   "apps/repro/src/pipeline/end-to-end.test.ts",
   "packages/engine/src/embedded-engine.test.ts",
+  "packages/engine/src/prepare.test.ts",
   "packages/engine/src/tokenizer.test.ts",
   "packages/trainers/src/grpo-engine.test.ts",
   "packages/trainers/src/ppo-sft-engine.test.ts",

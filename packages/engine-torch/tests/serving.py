@@ -14,6 +14,7 @@ import httpx2
 from fastapi.testclient import TestClient
 
 from memory_r1_engine import types
+from memory_r1_engine.ranking import TextReranker
 from memory_r1_engine.server import ServerSettings, TextEmbedder, create_app
 from memory_r1_engine.service import Engine
 from memory_r1_engine.types import EngineError
@@ -296,6 +297,7 @@ def serving(
     folder: Path,
     *,
     embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
     long_poll_seconds: float = 30.0,
     wave_timeout_seconds: float = 60.0,
     result_grace_seconds: float = 60.0,
@@ -307,12 +309,13 @@ def serving(
         model_directory=folder / "model",
         checkpoints_directory=folder / "checkpoints",
         embedding_name=None if embedder is None else "tiny-encoder",
+        reranker_name=None if reranker is None else "tiny-reranker",
         long_poll_seconds=long_poll_seconds,
         wave_timeout_seconds=wave_timeout_seconds,
         result_grace_seconds=result_grace_seconds,
         housekeeping_seconds=0.02,
     )
-    app = create_app(engine, settings, embedder)
+    app = create_app(engine, settings, embedder, reranker)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with TestClient(app, headers=headers, raise_server_exceptions=False) as http:
         caller = Caller(http)

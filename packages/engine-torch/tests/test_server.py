@@ -587,7 +587,9 @@ def test_constraint_for_real(engine: TorchEngine, tmp_path: Path) -> None:
 # The program
 
 
-def start(model_directory: Path, folder: Path, token: str = TOKEN) -> subprocess.Popen[str]:
+def start(
+    model_directory: Path, folder: Path, token: str = TOKEN, *more: str
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(SOURCE),
@@ -598,7 +600,7 @@ def start(model_directory: Path, folder: Path, token: str = TOKEN) -> subprocess
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "memory_r1_engine", *arguments),
-            *("--checkpoints-dir", str(folder / "checkpoints")),
+            *("--checkpoints-dir", str(folder / "checkpoints"), *more),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -665,11 +667,17 @@ def test_the_program_ends_on_a_signal_with_a_request_open(
 
 def test_the_program_refuses_what_cannot_work(tiny_model_directory: Path, tmp_path: Path) -> None:
     cases = [
-        (tiny_model_directory, "", "MEMORY_R1_ENGINE_TOKEN is not set"),
-        (tmp_path / "nowhere", TOKEN, "cannot load the model"),
-        (tmp_path, TOKEN, "cannot load the model"),
+        ((tiny_model_directory, ""), (), "MEMORY_R1_ENGINE_TOKEN is not set"),
+        ((tmp_path / "nowhere", TOKEN), (), "cannot load the model"),
+        ((tmp_path, TOKEN), (), "cannot load the model"),
+        # The language model has no head for scores.
+        (
+            (tiny_model_directory, TOKEN),
+            ("--reranker-dir", str(tiny_model_directory)),
+            "cannot load the reranker",
+        ),
     ]
-    processes = [start(folder, tmp_path, token) for folder, token, _ in cases]
+    processes = [start(folder, tmp_path, token, *more) for (folder, token), more, _ in cases]
     for process, (_, _, message) in zip(processes, cases, strict=True):
         # Not communicate(): it would close the standard input, which ends the program as well.
         assert process.wait(60) == 2

@@ -36,9 +36,14 @@ process.stdin.resume();
 `;
 const endsWithItsInput = `process.stdin.on("end", () => process.exit(0));`;
 
-async function launch(body: string, more: Partial<LaunchOptions> = {}): Promise<RunningEngine> {
+const model = (name: string) => ({ name, directory: folder, revision: "r1", source: "test" });
+
+async function launch(
+  body: string,
+  more: Partial<LaunchOptions> = {},
+  prepared: Partial<LaunchOptions["prepared"]> = {},
+): Promise<RunningEngine> {
   const python = await writeNodeScript(folder, "python", body);
-  const model = (name: string) => ({ name, directory: folder, revision: "r1", source: "test" });
   engine = await launchEngine({
     prepared: {
       python,
@@ -48,6 +53,7 @@ async function launch(body: string, more: Partial<LaunchOptions> = {}): Promise<
       cacheDirectory: folder,
       model: model("tiny"),
       embedding: model("encoder"),
+      ...prepared,
     },
     checkpointsDirectory: join(folder, "checkpoints"),
     logFile: join(folder, "logs", "engine.txt"),
@@ -92,12 +98,27 @@ describe("launchEngine", () => {
       '"--gradient-checkpointing","on"',
     ])
       expect(String(error)).toContain(part);
+    expect(String(error)).not.toContain("reranker");
+    expect(running.reranker).toBeUndefined();
     await running.stop();
     await running.stop();
     expect(isAlive(running.pid)).toBe(false);
     await expect(readFile(running.logFile, "utf8")).resolves.toBe("loading\n");
     const outcome = await Promise.race([running.lost, Promise.resolve("still waiting")]);
     expect(outcome).toBe("still waiting");
+  });
+
+  it("serves a reranker where one was prepared", async () => {
+    const running = await launch(
+      serving + endsWithItsInput,
+      {},
+      { reranker: model("cross-encoder") },
+    );
+    expect(running.reranker?.name).toBe("cross-encoder");
+    const error = await running.client.getServerCapabilities().catch((caught: unknown) => caught);
+    expect(String(error)).toContain(
+      `"--reranker-dir",${JSON.stringify(folder)},"--reranker-name","cross-encoder"`,
+    );
   });
 
   it("has another token at every launch", async () => {

@@ -40,13 +40,15 @@ export interface LaunchOptions extends PrepareOptions {
 /** A running engine. */
 export interface RunningEngine {
   readonly client: EngineClient;
-  /** `http://127.0.0.1:<port>`; the routes of standard clients lie under it (`/v1/chat/completions`, `/embed`). */
+  /** `http://127.0.0.1:<port>`; the routes of standard clients lie under it (`/v1/chat/completions`, `/embed`, `/rerank`). */
   readonly baseUrl: string;
   /** Valid for this launch only. */
   readonly token: string;
   readonly pid: number;
   readonly model: ResolvedModel;
   readonly embedding: ResolvedModel;
+  /** Absent where none was asked for; else `/rerank` asks it. */
+  readonly reranker?: ResolvedModel | undefined;
   readonly logFile: string;
   /** Ends the process and waits until it is gone. May be called again. */
   stop(): Promise<void>;
@@ -137,7 +139,7 @@ async function endProcess(child: ChildProcess, timeoutMs: number): Promise<void>
  */
 export async function launchEngine(options: LaunchOptions): Promise<RunningEngine> {
   const prepared = options.prepared ?? (await prepareEngine(options));
-  const { model, embedding } = prepared;
+  const { model, embedding, reranker } = prepared;
   const { signal, logFile } = options;
   const stopTimeoutMs = options.stopTimeoutMs ?? 10_000;
   const readyTimeoutMs = options.readyTimeoutMs ?? 180_000;
@@ -157,6 +159,8 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
         "model-name": model.name,
         "embedding-dir": embedding.directory,
         "embedding-name": embedding.name,
+        "reranker-dir": reranker?.directory,
+        "reranker-name": reranker?.name,
         host: "127.0.0.1",
         port: 0,
         dtype: options.dtype ?? "float32",
@@ -250,6 +254,7 @@ export async function launchEngine(options: LaunchOptions): Promise<RunningEngin
     token,
     model,
     embedding,
+    reranker,
     logFile,
     lost,
     pid: ready.pid,

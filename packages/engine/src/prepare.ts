@@ -1,4 +1,4 @@
-import { silentLogger, type Logger } from "@memory-r1/spec";
+import { ConfigError, silentLogger, type Logger } from "@memory-r1/spec";
 import { installEnvironment } from "./environment.ts";
 import { defaultCacheDirectory, defaultEngineDirectory, requirementsOf } from "./locations.ts";
 import type { OnSetupProgress } from "./progress.ts";
@@ -8,12 +8,16 @@ import { resolveModel, type ResolvedModel } from "./resolve-model.ts";
 /** The models that come without a download from a hub (docs: models by name). */
 export const defaultModelName = "smollm2-135m-instruct";
 export const defaultEmbeddingName = "all-minilm-l6-v2";
+/** For who wants a reranker and names none. No package has one: it comes from the Hugging Face hub. */
+export const defaultRerankerName = "cross-encoder/ms-marco-MiniLM-L6-v2";
 
 export interface PrepareOptions {
   /** Name, Hugging Face id or folder of a causal language model; default {@link defaultModelName}. */
   readonly model?: string | undefined;
   /** Name, id or folder of a sentence encoder; default {@link defaultEmbeddingName}. */
   readonly embedding?: string | undefined;
+  /** Hugging Face id or folder of a cross-encoder, {@link defaultRerankerName} for example; absent: none is served. */
+  readonly reranker?: string | undefined;
   /** A command or path; default: the newest supported Python that is found. */
   readonly python?: string | undefined;
   /** Default: {@link defaultCacheDirectory}. */
@@ -35,6 +39,7 @@ export interface PreparedEngine {
   readonly cacheDirectory: string;
   readonly model: ResolvedModel;
   readonly embedding: ResolvedModel;
+  readonly reranker?: ResolvedModel | undefined;
 }
 
 /**
@@ -58,7 +63,10 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
     onProgress,
     signal,
   });
-  const resolve = (stage: "model" | "embedding", name: string): Promise<ResolvedModel> => {
+  const resolve = (
+    stage: "model" | "embedding" | "reranker",
+    name: string,
+  ): Promise<ResolvedModel> => {
     onProgress?.({ stage, message: `looking for ${name}` });
     return resolveModel({
       name,
@@ -71,6 +79,10 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
   };
   const model = await resolve("model", options.model ?? defaultModelName);
   const embedding = await resolve("embedding", options.embedding ?? defaultEmbeddingName);
+  const reranker =
+    options.reranker === undefined
+      ? undefined
+      : await resolve("reranker", options.reranker).catch(explainReranker(options.reranker));
   return {
     python: environment.python,
     pythonVersion: interpreter.version,
@@ -79,5 +91,19 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
     cacheDirectory,
     model,
     embedding,
+    reranker,
+  };
+}
+
+/** The resolver's advice is for language models: none of the embedded ones can rerank. */
+function explainReranker(name: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      `the reranker "${name}" cannot be had, and no model that comes with a package can take its place: give the folder of a ` +
+        "cross-encoder (config.json, tokenizer.json, model.safetensors with a head for one score), or connect to the " +
+        `Hugging Face hub once. ${error.message}`,
+      error,
+    );
   };
 }

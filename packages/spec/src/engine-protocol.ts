@@ -187,6 +187,10 @@ export const serverCapabilitiesSchema = z.object({
       attention: z.string(),
     })
     .optional(),
+  /** What `/rerank` asks (extension); null: nothing, and the route is a 404. */
+  reranker: z
+    .object({ model_name: z.string(), max_tokens: z.number(), max_texts: z.number() })
+    .nullish(),
   dtype: z.string(),
   device: z.string(),
 });

@@ -10,4 +10,5 @@ export * from "./outcome.ts";
 export * from "./parse-json.ts";
 export { createPromptLibrary, type PromptLibrary } from "./prompt-library.ts";
 export * from "./random.ts";
+export * from "./reranker.ts";
 export * from "./training.ts";

@@ -69,6 +69,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model-name", help="the name clients use; default: the folder's name")
     parser.add_argument("--embedding-dir", type=Path, help="folder of a sentence encoder")
     parser.add_argument("--embedding-name", help="default: the folder's name")
+    parser.add_argument("--reranker-dir", type=Path, help="folder of a cross-encoder")
+    parser.add_argument("--reranker-name", help="default: the folder's name")
     parser.add_argument(
         "--checkpoints-dir", type=Path, required=True, help="where weights are saved"
     )
@@ -196,6 +198,7 @@ def serve(
 
     from memory_r1_engine.core import TorchEngine
     from memory_r1_engine.embeddings import Embedder
+    from memory_r1_engine.reranker import Reranker
     from memory_r1_engine.server import ServerSettings, create_app
 
     transformers_logging.disable_progress_bar()
@@ -228,6 +231,14 @@ def serve(
             fail(
                 f"cannot load the encoder {options.embedding_dir}: {type(error).__name__}: {error}"
             )
+    reranker = None
+    if options.reranker_dir is not None:
+        try:
+            reranker = Reranker(options.reranker_dir.expanduser().resolve(), options.device)
+        except Exception as error:
+            fail(
+                f"cannot load the reranker {options.reranker_dir}: {type(error).__name__}: {error}"
+            )
     checkpoints: Path = options.checkpoints_dir.expanduser().resolve()
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
@@ -243,6 +254,9 @@ def serve(
         embedding_name=None
         if embedder is None
         else options.embedding_name or embedder.directory.name,
+        reranker_name=None
+        if reranker is None
+        else options.reranker_name or reranker.directory.name,
     )
     line = {
         "event": "ready",
@@ -260,7 +274,7 @@ def serve(
 
     server = Server(
         uvicorn.Config(
-            create_app(engine, settings, embedder),
+            create_app(engine, settings, embedder, reranker),
             log_config=None,
             access_log=False,
             ws="none",

@@ -31,7 +31,7 @@ class Embedder:
         )
         self._model: Any = model.to(self._device).eval()
         self.dimension = int(self._model.config.hidden_size)
-        self.max_tokens = _max_tokens(directory, self._tokenizer, self._model.config)
+        self.max_tokens = read_max_tokens(directory, self._tokenizer, self._model.config)
 
     def embed(
         self, texts: list[str], *, normalize: bool = True, truncate: bool = True
@@ -101,7 +101,8 @@ def _check_pooling(directory: Path) -> None:
         raise ValueError(f"the model pools by {', '.join(modes)}; only mean pooling is supported")
 
 
-def _max_tokens(directory: Path, tokenizer: Any, config: Any) -> int:
+def read_max_tokens(directory: Path, tokenizer: Any, config: Any) -> int:
+    """How many tokens a model of sentences reads at most, special tokens included: the least of what its files say."""
     limits = [
         _read_json(directory / "sentence_bert_config.json").get("max_seq_length"),
         getattr(tokenizer, "model_max_length", None),

@@ -22,6 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from memory_r1_engine import PROTOCOL_VERSION, __version__, protocol, types
 from memory_r1_engine.chat import ChatCodec, ChatRequest, StandardMessage, stream_events
 from memory_r1_engine.futures import FutureStore, describe, error_body
+from memory_r1_engine.ranking import (
+    RerankRequest,
+    TextReranker,
+    check_request,
+    describe_reranker,
+    to_ranks,
+)
 from memory_r1_engine.service import Engine, EngineService, ServedModel, fresh_seed
 from memory_r1_engine.types import EngineError
 
@@ -52,6 +59,7 @@ class ServerSettings:
     dtype: str = "float32"
     device: str = "cpu"
     embedding_name: str | None = None
+    reranker_name: str | None = None
     long_poll_seconds: float = 30.0
     wave_timeout_seconds: float = 60.0
     result_grace_seconds: float = 60.0
@@ -107,7 +115,10 @@ class TokenGuard:
 
 
 def create_app(
-    engine: Engine, settings: ServerSettings, embedder: TextEmbedder | None = None
+    engine: Engine,
+    settings: ServerSettings,
+    embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
 ) -> FastAPI:
     """The application. Its lifespan starts and stops the worker thread."""
     service = EngineService(
@@ -137,8 +148,8 @@ def create_app(
     )
     app.add_middleware(TokenGuard, token=settings.token)
     _add_error_handlers(app)
-    app.include_router(_protocol_routes(service, settings), prefix="/api/v1")
-    app.include_router(_standard_routes(service, settings, embedder))
+    app.include_router(_protocol_routes(service, settings, reranker), prefix="/api/v1")
+    app.include_router(_standard_routes(service, settings, embedder, reranker))
     return app
 
 
@@ -149,7 +160,9 @@ async def _keep_house(service: EngineService, period_seconds: float) -> None:
         service.futures.sweep()
 
 
-def _capabilities(service: EngineService, settings: ServerSettings) -> dict[str, Any]:
+def _capabilities(
+    service: EngineService, settings: ServerSettings, reranker: TextReranker | None
+) -> dict[str, Any]:
     return {
         "supported_models": [{"model_name": settings.model_name}],
         "engine": {
@@ -175,12 +188,15 @@ def _capabilities(service: EngineService, settings: ServerSettings) -> dict[str,
         },
         "max_context_length": service.engine.max_context_length,
         "training": service.engine.training_settings,
+        "reranker": describe_reranker(settings.reranker_name, reranker),
         "dtype": settings.dtype,
         "device": settings.device,
     }
 
 
-def _protocol_routes(service: EngineService, settings: ServerSettings) -> APIRouter:
+def _protocol_routes(
+    service: EngineService, settings: ServerSettings, reranker: TextReranker | None
+) -> APIRouter:
     """The engine protocol. Handlers are coroutines: they run on the event loop's thread, one at a time."""
     router = APIRouter()
 
@@ -190,7 +206,7 @@ def _protocol_routes(service: EngineService, settings: ServerSettings) -> APIRou
 
     @router.get("/get_server_capabilities")
     async def get_server_capabilities() -> dict[str, Any]:
-        return _capabilities(service, settings)
+        return _capabilities(service, settings, reranker)
 
     @router.get("/metrics")
     async def metrics() -> dict[str, Any]:
@@ -298,7 +314,10 @@ def _future(request_id: str) -> dict[str, str]:
 
 
 def _standard_routes(
-    service: EngineService, settings: ServerSettings, embedder: TextEmbedder | None
+    service: EngineService,
+    settings: ServerSettings,
+    embedder: TextEmbedder | None,
+    reranker: TextReranker | None,
 ) -> APIRouter:
     """What clients of OpenAI's API and of text-embeddings-inference expect."""
     router = APIRouter()
@@ -308,9 +327,8 @@ def _standard_routes(
 
     @router.get("/v1/models")
     async def list_models() -> dict[str, Any]:
-        names = [settings.model_name]
-        if embedder is not None and settings.embedding_name is not None:
-            names.append(settings.embedding_name)
+        others = (settings.embedding_name, settings.reranker_name)
+        names = [settings.model_name, *(name for name in others if name is not None)]
         entries = [
             {"id": name, "object": "model", "created": 0, "owned_by": "memory-r1"} for name in names
         ]
@@ -374,6 +392,20 @@ def _standard_routes(
             truncate=given.truncate is not False,
         )
         return vectors
+
+    @router.post("/rerank")
+    async def rerank(given: RerankRequest) -> list[dict[str, Any]]:
+        if reranker is None:
+            raise EngineError(404, "no reranker is served: start with --reranker-dir")
+        check_request(given)
+        logits = await asyncio.wrap_future(
+            service.worker.submit(
+                lambda: reranker.score(
+                    given.query, given.texts, truncate=given.truncate is not False
+                )
+            )
+        )
+        return to_ranks(given, logits)
 
     return router
 
