@@ -1,7 +1,14 @@
 import { createEngineGenerator } from "@memory-r1/engine";
 import { connectSharedEngine, type SharedEngineConnection } from "@memory-r1/engine/testing";
-import { describeTextGeneratorContract } from "@memory-r1/models/contract";
-import { createInferenceEmbedding, createInferenceGenerator } from "@memory-r1/models";
+import {
+  describeRerankerContract,
+  describeTextGeneratorContract,
+} from "@memory-r1/models/contract";
+import {
+  createInferenceEmbedding,
+  createInferenceGenerator,
+  createInferenceReranker,
+} from "@memory-r1/models";
 import type { GenerateRequest } from "@memory-r1/spec";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -58,6 +65,14 @@ describeTextGeneratorContract("@huggingface/inference streaming, embedded engine
     refused,
   };
 });
+
+describeRerankerContract("the embedded engine, a cross-encoder with random weights", async () => ({
+  reranker: createInferenceReranker({
+    model: "tiny-reranker",
+    endpointUrl: `${engine.baseUrl}/rerank`,
+    accessToken: engine.token,
+  }),
+}));
 
 describe("the embedded engine as an endpoint", () => {
   it("streams the text that it gives otherwise", async () => {
@@ -116,6 +131,26 @@ describe("the two ways to the embedded engine", () => {
     if (ours?.status !== "completed" || theirs?.status !== "completed")
       throw new Error(`${JSON.stringify(ours)} ${JSON.stringify(theirs)}`);
     expect(ours.completions[0]?.text).toBe(theirs.completions[0]?.text);
+  });
+});
+
+describe("the reranker of the embedded engine", () => {
+  it("is told by the capabilities, with its limits", async () => {
+    const { reranker } = await engine.client.getServerCapabilities();
+    expect(reranker).toMatchObject({ max_tokens: 64, max_texts: 1024 });
+    expect(reranker?.model_name).toMatch(/tiny-reranker$/);
+  });
+
+  it("refuses a wrong token at once", async () => {
+    const reranker = createInferenceReranker({
+      model: "tiny-reranker",
+      endpointUrl: `${engine.baseUrl}/rerank`,
+      accessToken: "wrong",
+    });
+    await expect(reranker.score("a", ["b"])).rejects.toMatchObject({
+      status: 401,
+      retryable: false,
+    });
   });
 });
 

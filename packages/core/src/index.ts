@@ -29,6 +29,7 @@ export { createDateReader, readIsoDateTime, type ReadDateTime } from "./retrieva
 export * from "./retrieval/hybrid-retriever.ts";
 export * from "./retrieval/recency-retriever.ts";
 export * from "./retrieval/registry.ts";
+export * from "./retrieval/reranking-retriever.ts";
 export * from "./retrieval/retriever.ts";
 export * from "./retrieval/time-filter.ts";
 export * from "./retrieval/top-by-score.ts";

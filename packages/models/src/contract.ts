@@ -2,6 +2,7 @@ import type {
   GenerateRequest,
   GenerateResult,
   GeneratedText,
+  Reranker,
   TextGenerator,
 } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -126,6 +127,76 @@ export function describeTextGeneratorContract(
       expect(refused?.status).toBe("failed");
       expect(refused?.status === "failed" ? refused.reason : "").not.toBe("");
       expect(completionsOf(before)).toEqual(completionsOf(after));
+    });
+  });
+}
+
+/** What every Reranker must do (spec/reranker.ts), as a vitest suite. */
+export function describeRerankerContract(
+  name: string,
+  start: () => Promise<{ readonly reranker: Reranker; readonly stop?: () => Promise<void> }>,
+): void {
+  describe(`Reranker contract: ${name}`, { timeout: 60_000 }, () => {
+    let subject: Awaited<ReturnType<typeof start>> | undefined;
+    beforeAll(async () => {
+      subject = await start();
+    });
+    afterAll(async () => {
+      await subject?.stop?.();
+    });
+    const query = "Where does Anna live now?";
+    const texts = [
+      "Anna moved to a lake",
+      "",
+      "Rex is a dog",
+      "日本語 😀 👩‍💻 e\u0301",
+      "Anna has Rex",
+    ];
+    const score = (asked: readonly string[], about = query): Promise<readonly number[]> => {
+      if (subject === undefined) throw new Error("the reranker did not start");
+      return subject.reranker.score(about, asked);
+    };
+    const expectClose = (found: readonly number[], expected: readonly number[]): void => {
+      expect(found).toHaveLength(expected.length);
+      // The rounding of a batch of another shape.
+      for (const [index, value] of expected.entries()) expect(found[index]).toBeCloseTo(value, 4);
+    };
+
+    it("has a description", () => {
+      expect(subject?.reranker.description).not.toBe("");
+    });
+
+    it("gives no texts no scores", async () => {
+      await expect(score([])).resolves.toEqual([]);
+    });
+
+    it("gives each text its score, in the order of the texts, whatever else is in the call", async () => {
+      const together = await score(texts);
+      expect(together.every(Number.isFinite)).toBe(true);
+      const alone = await Promise.all(texts.map((text) => score([text])));
+      expectClose(together, alone.flat());
+      expectClose((await score(texts.toReversed())).toReversed(), together);
+      expect(new Set(together).size).toBeGreaterThan(1);
+    });
+
+    it("gives the same call the same scores, and equal texts equal ones", async () => {
+      expect(await score(texts)).toEqual(await score(texts));
+      const twice = await score(texts.flatMap((text) => [text, text]));
+      expect(twice.filter((_, index) => index % 2 === 0)).toEqual(
+        twice.filter((_, index) => index % 2 === 1),
+      );
+    });
+
+    it("asks about the query: another one gives other scores", async () => {
+      expect(await score(texts, "dog 🐕")).not.toEqual(await score(texts));
+    });
+
+    it("takes more texts than a server takes in one call, and texts that are too long", async () => {
+      const many = Array.from({ length: 100 }, (_, index) => `Anna saw ${index} dogs`);
+      const scores = await score(many);
+      expect(scores).toHaveLength(100);
+      expectClose(scores.slice(98), await score(many.slice(98)));
+      expect(await score(["dog ".repeat(3000)])).toHaveLength(1);
     });
   });
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { HarnessError } from "@memory-r1/spec";
 import type { TestProject } from "vitest/node";
 import { launchEngine, type RunningEngine } from "../launch.ts";
+import { writeTinyReranker } from "./tiny-reranker.ts";
 
 /** What a test needs to talk to the engine that all test files share, or why there is none. */
 export type SharedEngine =
@@ -19,15 +20,20 @@ declare module "vitest" {
 }
 
 /**
- * Starts one embedded engine with the default models for every test file of a vitest project (`globalSetup`): a start takes
- * ten seconds. The first on a machine installs the Python environment and converts the models, which takes minutes.
+ * Starts one embedded engine with the default models and a tiny reranker for every test file of a vitest project
+ * (`globalSetup`): a start takes ten seconds. The first on a machine installs the Python environment and converts the
+ * models, which takes minutes.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "memory-r1-engine-"));
   const checkpointsDirectory = join(folder, "checkpoints");
   let engine: RunningEngine | undefined;
   try {
-    engine = await launchEngine({ checkpointsDirectory, logFile: join(folder, "engine.txt") });
+    engine = await launchEngine({
+      reranker: await writeTinyReranker(join(folder, "tiny-reranker")),
+      checkpointsDirectory,
+      logFile: join(folder, "engine.txt"),
+    });
     const { baseUrl, token, model, embedding } = engine;
     project.provide("sharedEngine", { baseUrl, token, model, embedding, checkpointsDirectory });
   } catch (error) {
