@@ -2,7 +2,12 @@ import { ConfigError, parseJson } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { buildStageConfig } from "./stage-config.ts";
-import { type ExperimentInput, type Override, resolveExperiment } from "./experiment.ts";
+import {
+  type ExperimentInput,
+  type Override,
+  resolveExperiment,
+  shownMemories,
+} from "./experiment.ts";
 
 const stage = {
   name: "reader",
@@ -206,6 +211,48 @@ describe("overrides", () => {
     expect(problem).toBe(
       '--set training.0.steps: "0" is no index of a list of 0. Set the whole list.',
     );
+  });
+});
+
+describe("arms that rerank", () => {
+  const reranked = (rerank: object, more: Partial<ExperimentInput["evaluation"]> = {}) =>
+    withEvaluation({ arms: [{ ...arm, rerank }], ...more });
+
+  it("order 60 candidates and keep as many as are shown, by a reranker that the configuration names", () => {
+    const { answer, evaluation } = resolveExperiment(reranked({}));
+    expect(evaluation.arms[0]?.rerank).toEqual({ candidates: 60 });
+    expect(evaluation.reranker).toEqual({ name: "cross-encoder/ms-marco-MiniLM-L6-v2" });
+    const [first] = evaluation.arms;
+    if (first === undefined) throw new Error("no arm");
+    expect(shownMemories({ answer }, first)).toBe(8);
+    const own = resolveExperiment(
+      reranked({ candidates: 20, keep: 4 }, { reranker: { name: "./my-reranker" } }),
+    ).evaluation;
+    expect(own.reranker).toEqual({ name: "./my-reranker" });
+    expect(own.arms.map((one) => shownMemories({ answer }, one))).toEqual([4]);
+  });
+
+  it("leave no trace in an experiment without one", () => {
+    const json = JSON.stringify(resolveExperiment(input));
+    expect(json).not.toContain("rerank");
+    expect(JSON.stringify(resolveExperiment(withEvaluation({ reranker: {} })))).toContain(
+      '"reranker":{"name":"cross-encoder/ms-marco-MiniLM-L6-v2"}',
+    );
+  });
+
+  it.each<[string, ExperimentInput, string]>([
+    ["more than there are candidates", reranked({ candidates: 4, keep: 5 }), "best 5 of 4"],
+    ["as many as answer.memories says of fewer", reranked({ candidates: 7 }), "best 8 of 7"],
+    ["none", reranked({ keep: 0 }), "experiment, at evaluation.arms.0.rerank.keep"],
+    ["what is misspelt", reranked({ kept: 3 }), '"kept"'],
+    [
+      "a control's, which retrieves nothing",
+      withEvaluation({ arms: [{ ...arm, context: "oracle", rerank: {} }] }),
+      'arm "rag" reranks, but its context is "oracle"',
+    ],
+    ["by no name", reranked({}, { reranker: { name: "" } }), "evaluation.reranker.name"],
+  ])("cannot keep %s", (_what, changed, part) => {
+    expect(problemOf(() => resolveExperiment(changed))).toContain(part);
   });
 });
 

@@ -1,3 +1,4 @@
+import { defaultRerankerName } from "@memory-r1/engine";
 import { ConfigError, DataFormatError, parseJson, parseValue } from "@memory-r1/spec";
 import { z } from "zod";
 import { buildStageConfig, fillFromPreset } from "./stage-config.ts";
@@ -79,6 +80,17 @@ const arm = z.strictObject({
    * of the gold evidence, another conversation's memories, or none.
    */
   context: z.enum(["retrieved", "oracle", "other-conversation", "none"]).default("retrieved"),
+  /**
+   * A cross-encoder chooses what the prompt shows, in place of a reader that distils: of all that the memory stores, whatever
+   * memory it is, the retriever's best `candidates` are ordered by it and the best `keep` are shown (absent:
+   * `answer.memories`). A system's own search and answer are not asked.
+   */
+  rerank: z
+    .strictObject({
+      candidates: z.number().int().min(1).default(60),
+      keep: z.number().int().min(1).optional(),
+    })
+    .optional(),
   /** Whose questions this arm is asked; a control can do with the validation conversation's. */
   splits: z
     .array(z.enum(evaluatedSplits))
@@ -160,6 +172,8 @@ export const experimentSchema = z.strictObject({
     mainMetric: metricName,
     /** Naming scheme of the categories in tables (LoCoMo: official, mem0, memorybench); absent: the data set's first. */
     categoryNaming: z.string().optional(),
+    /** The cross-encoder of the arms that rerank: a Hugging Face id or a folder. Loaded where an arm needs it. */
+    reranker: z.strictObject({ name: z.string().min(1).default(defaultRerankerName) }).optional(),
     arms: z.array(arm).min(1),
     /** Pairs of arm names: the second minus the first, with a paired bootstrap interval. */
     comparisons: z.array(z.tuple([z.string(), z.string()])).default([]),
@@ -192,8 +206,10 @@ export function resolveExperiment(input: unknown, overrides: readonly Override[]
     input,
   );
   try {
-    return nameAlgorithms(
-      checkReferences(parseValue(withPresets(overridden), experimentSchema, "experiment")),
+    return nameReranker(
+      nameAlgorithms(
+        checkReferences(parseValue(withPresets(overridden), experimentSchema, "experiment")),
+      ),
     );
   } catch (cause) {
     if (cause instanceof DataFormatError) throw new ConfigError(cause.message, cause);
@@ -226,6 +242,19 @@ function nameAlgorithms(experiment: Experiment): Experiment {
     return { ...item, variant: item.variant.replaceAll("{algorithm}", names.join(" + ")) };
   });
   return { ...experiment, evaluation: { ...evaluation, arms } };
+}
+
+/** Writes which reranker is meant where an arm has one and nothing names it, so that a run's configuration says so. */
+function nameReranker(experiment: Experiment): Experiment {
+  const { evaluation } = experiment;
+  if (evaluation.reranker !== undefined || !evaluation.arms.some(({ rerank }) => rerank))
+    return experiment;
+  return { ...experiment, evaluation: { ...evaluation, reranker: { name: defaultRerankerName } } };
+}
+
+/** How many memories an arm's prompt shows at most. */
+export function shownMemories({ answer }: Pick<Experiment, "answer">, { rerank }: Arm): number {
+  return rerank?.keep ?? answer.memories;
 }
 
 function parseOverride(text: string): unknown {
@@ -311,6 +340,19 @@ function checkReferences(experiment: Experiment): Experiment {
       throw new ConfigError(
         `arm "${item.name}" wants a trained Answer Agent, but no stage of training makes one.`,
       );
+    }
+    if (item.rerank !== undefined) {
+      if (item.context !== "retrieved")
+        throw new ConfigError(
+          `arm "${item.name}" reranks, but its context is "${item.context}", for which nothing is retrieved. Leave out ` +
+            "rerank or context.",
+        );
+      const keep = shownMemories(experiment, item);
+      if (item.rerank.candidates < keep)
+        throw new ConfigError(
+          `arm "${item.name}" keeps the best ${keep} of ${item.rerank.candidates} candidates. Give more ` +
+            "rerank.candidates than are kept, or keep fewer (rerank.keep; absent: answer.memories).",
+        );
     }
     if (
       item.memory.kind === "bank" &&

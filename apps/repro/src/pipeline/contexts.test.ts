@@ -1,4 +1,10 @@
-import { bankOfFacts, createBm25Retriever, datedFacts, type MemoryBank } from "@memory-r1/core";
+import {
+  bankOfFacts,
+  createBm25Retriever,
+  datedFacts,
+  type MemoryBank,
+  type Retriever,
+} from "@memory-r1/core";
 import { loadLocomoMini } from "@memory-r1/datasets";
 import type { Conversation, Question } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
@@ -8,6 +14,7 @@ import {
   oracleContext,
   otherConversationContext,
   playedContext,
+  storedContext,
 } from "./contexts.ts";
 import { noUsage } from "./systems/model-usage.ts";
 import type { PlayedQuestion } from "./systems/play-systems.ts";
@@ -115,6 +122,53 @@ describe("the oracle", () => {
   });
 });
 
+describe("what a memory system stores", () => {
+  const items = ["D1:3", "D1:1", "nowhere"].map((turnId, index) => ({
+    text: `item ${index}`,
+    date: "1 May 2024",
+    sourceTurnIds: [turnId],
+  }));
+  const played = new Map([
+    [
+      "mini-1",
+      {
+        memory: {
+          turns: 3,
+          stored: items,
+          everStored: new Set<string>(),
+          counts: { operations: {}, unparsable: 0, rejected: 0 },
+          usage: noUsage,
+          read: new Set<string>(),
+          embeddedTexts: 0,
+          embeddedWhileTold: 0,
+        },
+      },
+    ],
+  ]);
+  /** The last ones first. */
+  const backwards: Retriever = {
+    name: "backwards",
+    rank: (_, all, count) => Promise.resolve(all.toReversed().slice(0, count)),
+  };
+
+  it("is ranked by the retriever and shown in the order of the conversation, with who said it", async () => {
+    const all = await storedContext(played, conversations, backwards, 9)(plants);
+    expect(all).toEqual([
+      { text: "item 1", date: "1 May 2024", participant: "Tomas" },
+      { text: "item 0", date: "1 May 2024", participant: "Tomas" },
+      { text: "item 2", date: "1 May 2024" },
+    ]);
+    const two = await storedContext(played, conversations, backwards, 2)(plants);
+    expect(two.map(({ text }) => text)).toEqual(["item 1", "item 2"]);
+  });
+
+  it("is nothing of a conversation that was not told", async () => {
+    await expect(storedContext(played, conversations, backwards, 2)(elsewhere)).rejects.toThrow(
+      "nothing was told of",
+    );
+  });
+});
+
 describe("a memory system that was played", () => {
   const memories = [{ text: "Nora has plants.", date: "1 May 2024", participant: "Nora" }];
   const played = (context: PlayedQuestion["context"]) =>
@@ -130,6 +184,7 @@ describe("a memory system that was played", () => {
             usage: noUsage,
             read: new Set<string>(),
             embeddedTexts: 0,
+            embeddedWhileTold: 0,
           },
           questions: new Map([
             [

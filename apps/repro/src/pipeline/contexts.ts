@@ -5,7 +5,7 @@ import {
   selectMemories,
 } from "@memory-r1/core";
 import type { Conversation, Question } from "@memory-r1/spec";
-import type { PlayedConversation } from "./systems/play-systems.ts";
+import { inConversationOrder, type PlayedConversation } from "./systems/play-systems.ts";
 
 /** Gives the memories that a question's prompt will show, in the order in which they are shown. */
 export type ContextSource = (question: Question) => Promise<readonly AnswerMemory[]>;
@@ -101,5 +101,21 @@ export function playedContext(
       return Promise.reject(new RangeError(`${system} gave no context for ${question.id}`));
     }
     return Promise.resolve(context);
+  };
+}
+
+/** The best of all that a system of the comparison stores, by a retriever that is not its own: it is not asked. */
+export function storedContext(
+  played: ReadonlyMap<string, Pick<PlayedConversation, "memory">>,
+  conversations: readonly Conversation[],
+  retriever: Retriever,
+  count: number,
+): ContextSource {
+  return async ({ conversationId, text }) => {
+    const stored = played.get(conversationId)?.memory.stored;
+    const conversation = conversations.find(({ id }) => id === conversationId);
+    if (stored === undefined || conversation === undefined)
+      throw new RangeError(`nothing was told of ${conversationId}`);
+    return inConversationOrder(await retriever.rank(text, stored, count), conversation);
   };
 }

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspectEngine } from "@memory-r1/engine";
+import { writeTinyReranker } from "@memory-r1/engine/testing";
 import { readManifest, renderText, verifyManifestFiles } from "@memory-r1/report";
 import { EngineLostError } from "@memory-r1/spec";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -33,7 +34,26 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
   let root = "";
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "memory-r1-run-"));
-    await writeCompiledExperiment(root, "tiny", tinyExperiment);
+    const { evaluation } = tinyExperiment;
+    await writeCompiledExperiment(root, "tiny", {
+      ...tinyExperiment,
+      evaluation: {
+        ...evaluation,
+        reranker: { name: await writeTinyReranker(join(root, "tiny-reranker")) },
+        arms: [
+          ...evaluation.arms,
+          {
+            name: "reranked",
+            system: "RAG",
+            variant: "reranked",
+            memory: { kind: "baseline", baseline: "rag-turns" },
+            answer: "untrained",
+            answerVariant: "short",
+            rerank: { candidates: 4 },
+          },
+        ],
+      },
+    });
     await writeOwnData(root);
   });
   afterAll(() => rm(root, { recursive: true, force: true }));
@@ -113,6 +133,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       ["test", "RAG", 3],
       ["test", "Memory-R1", 3],
       ["test", "Control", 3],
+      ["test", "RAG", 3],
     ]);
     for (const row of result.table.rows) expect(row["squad-f1Graded"]).toBe(3);
     expect(result.csvPath).toBe(join(folderOf("whole"), "leaderboard.csv"));
@@ -134,6 +155,12 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       seeds: { run: 7 },
       configuration: { model: { dtype: "float32" }, evaluation: { testSample: 3 } },
     });
+    expect(manifest.models.map(({ role }) => role)).toEqual([
+      "policy and reader",
+      "embedding",
+      "reranker",
+    ]);
+    expect(manifest.models.at(-1)?.revision).toMatch(/^local:sha256:/);
     expect(manifest.command).toContain(
       "run tiny --data-dir <folder of the data set> --seed 7 --dtype float32",
     );
@@ -148,6 +175,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       join("predictions", "memory-r1.jsonl"),
       join("predictions", "oracle.jsonl"),
       join("predictions", "rag.jsonl"),
+      join("predictions", "reranked.jsonl"),
       "table.md",
       join("training", "manager", "metrics.jsonl"),
       join("training", "reader", "metrics.jsonl"),
@@ -184,7 +212,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
     const trained = await computed("whole");
     const other: Override = ["evaluation.testSample", "4"];
     const result = await resume("whole", ignore, never, [other]);
-    expect(result.table.rows.map(({ questions }) => questions)).toEqual([4, 4, 4]);
+    expect(result.table.rows.map(({ questions }) => questions)).toEqual([4, 4, 4, 4]);
     const file = join("training", "manager", "metrics.jsonl");
     expect((await computed("whole"))[file]).toBe(trained[file]);
     const manifest = await readManifest(join(folderOf("whole"), "manifest.json"));

@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import { baselines, createBaseline, type SystemOptions } from "@memory-r1/baselines";
-import { type AnswerAgent, answerVariants, createAnswerAgent } from "@memory-r1/core";
+import {
+  type AnswerAgent,
+  answerVariants,
+  createAnswerAgent,
+  createRerankingRetriever,
+  type Retriever,
+} from "@memory-r1/core";
 import { type DatasetSplit, sampleQuestions } from "@memory-r1/datasets";
 import {
   ConfigError,
@@ -9,7 +15,7 @@ import {
   type Question,
   type TextGenerator,
 } from "@memory-r1/spec";
-import { type Arm, evaluatedSplits, type Experiment } from "../experiment.ts";
+import { type Arm, evaluatedSplits, type Experiment, shownMemories } from "../experiment.ts";
 import {
   type AnswerMemo,
   answerQuestions,
@@ -25,10 +31,12 @@ import {
   oracleContext,
   otherConversationContext,
   playedContext,
+  storedContext,
 } from "./contexts.ts";
 import { knownName } from "./known-name.ts";
 import { type ManagerKind, type PlayedBanks, playManagers } from "./play-managers.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
+import { reranks } from "./systems/arm-memory.ts";
 import {
   type PlayedConversation,
   type PlayedQuestion,
@@ -120,7 +128,8 @@ async function evaluateTimed(
       const asked = askedOf(arm, questions);
       const file = predictionsFile(services.runDirectory, arm.name);
       const played = playedFor(arm, systems);
-      const ownAnswers = arm.answer === "untrained" ? answersOf(played, asked) : undefined;
+      const ownAnswers =
+        arm.answer === "untrained" && !reranks(arm) ? answersOf(played, asked) : undefined;
       if (ownAnswers !== undefined) {
         await writePredictions(file, ownAnswers);
         predictions.set(arm.name, ownAnswers);
@@ -140,15 +149,15 @@ async function evaluateTimed(
         arm.name,
         await answerQuestions({
           questions: asked,
-          // A baseline's context was timed when it was played.
+          // A baseline's own context was timed when it was played.
           context:
-            played === undefined
+            played === undefined || reranks(arm)
               ? (question) => timings.time(arm.name, "search", () => context(question))
               : context,
           generator: timedGenerator(generator, arm.name, timings),
           agent,
           memo,
-          withoutContext: failedContexts(played, asked),
+          withoutContext: reranks(arm) ? new Map() : failedContexts(played, asked),
           file,
           progress,
           signal: services.context.signal,
@@ -199,9 +208,17 @@ function systemLanes(
     const readers = arms.filter((arm) => readsBaseline(arm) === system);
     const asks = (answer: Arm["answer"]): ReadonlySet<Question> =>
       new Set(
-        readers.filter((arm) => arm.answer === answer).flatMap((arm) => askedOf(arm, questions)),
+        readers
+          .filter((arm) => arm.answer === answer && !reranks(arm))
+          .flatMap((arm) => askedOf(arm, questions)),
       );
     const [byUntrained, byTrained] = [asks("untrained"), asks("trained")];
+    const toldFor = new Set(
+      readers
+        .filter(reranks)
+        .flatMap((arm) => askedOf(arm, questions))
+        .map((question) => question.conversationId),
+    );
     return conversations.flatMap((conversation): readonly SystemLane[] => {
       const asked = askedQuestions(questions)
         .filter(({ conversationId }) => conversationId === conversation.id)
@@ -211,7 +228,9 @@ function systemLanes(
           wantsContext: byTrained.has(question),
           wantsAnswer: byUntrained.has(question),
         }));
-      return asked.length === 0 ? [] : [{ system, conversation, questions: asked }];
+      return asked.length === 0 && !toldFor.has(conversation.id)
+        ? []
+        : [{ system, conversation, questions: asked }];
     });
   });
 }
@@ -359,7 +378,7 @@ function contextOf(
     readonly conversations: readonly Conversation[];
   },
 ): ContextSource {
-  const count = services.experiment.answer.memories;
+  const count = shownMemories(services.experiment, arm);
   switch (arm.context) {
     case "none":
       return noContext;
@@ -367,8 +386,11 @@ function contextOf(
       return oracleContext(conversations, count);
     case "retrieved":
     case "other-conversation": {
+      const retriever = retrieverOf(services, arm);
       if (arm.memory.kind === "baseline") {
-        return playedContext(arm.memory.baseline, ofBaseline ?? new Map());
+        return reranks(arm)
+          ? storedContext(ofBaseline ?? new Map(), conversations, retriever, count)
+          : playedContext(arm.memory.baseline, ofBaseline ?? new Map());
       }
       const played = banks.get(arm.memory.manager);
       if (played === undefined) {
@@ -378,9 +400,19 @@ function contextOf(
       }
       const own = new Map([...played].map(([id, episode]) => [id, episode.bank]));
       const source = arm.context === "retrieved" ? bankContext : otherConversationContext;
-      return source(own, services.retriever, count);
+      return source(own, retriever, count);
     }
   }
+}
+
+/** The comparison's retriever, behind the reranker where the arm has one. */
+function retrieverOf(
+  { retriever, reranker }: Pick<RunServices, "retriever" | "reranker">,
+  { name, rerank }: Arm,
+): Retriever {
+  if (rerank === undefined) return retriever;
+  if (reranker === undefined) throw new ConfigError(`arm "${name}": no reranker was started`);
+  return createRerankingRetriever(retriever, reranker, rerank);
 }
 
 function systemOptions({ experiment, engine, ...services }: RunServices): SystemOptions {

@@ -7,9 +7,10 @@ import {
 } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import { createEngineGenerator, launchEngine, loadChatTokenizer } from "@memory-r1/engine";
-import { createInferenceEmbedding } from "@memory-r1/models";
+import { createInferenceEmbedding, createInferenceReranker } from "@memory-r1/models";
 import type { Manifest } from "@memory-r1/report";
 import type { Dataset, EngineLostError, TextGenerator } from "@memory-r1/spec";
+import type { Experiment } from "../experiment.ts";
 import type { RunContext } from "../run-context.ts";
 import { namePolicies } from "./named-policies.ts";
 import { createRewardGraders, judgeModels } from "./reward-graders.ts";
@@ -39,9 +40,11 @@ export async function openServices(options: {
   const { experiment, threads } = options.config;
   const policies = namePolicies(experiment);
   const checkpointsDirectory = join(runDirectory, "checkpoints");
+  const rerankerName = neededReranker(experiment);
   const launched = await launchEngine({
     model: experiment.model.name,
     embedding: experiment.embedding,
+    reranker: rerankerName,
     dtype: experiment.model.dtype,
     threads,
     microBatchTokens: experiment.model.microBatchTokens,
@@ -57,18 +60,29 @@ export async function openServices(options: {
   });
   try {
     const { client, model } = launched;
-    // Embeddings do not go through the engine's client: without this they would be tried again for seconds.
+    // Embeddings and scores do not go through the engine's client: without this they would be tried again for seconds.
     const engineLost = new AbortController();
     void launched.lost.then((error) => engineLost.abort(error));
     const tokenizer = await loadChatTokenizer(model.directory);
     const sessionId = await client.createSession();
-    const embeddingModel = createInferenceEmbedding({
-      model: experiment.embedding,
-      endpointUrl: `${launched.baseUrl}/embed`,
+    const server = {
       accessToken: launched.token,
       signal: AbortSignal.any([context.signal, engineLost.signal]),
       logger: context.logger,
+    };
+    const embeddingModel = createInferenceEmbedding({
+      ...server,
+      model: experiment.embedding,
+      endpointUrl: `${launched.baseUrl}/embed`,
     });
+    const reranker =
+      rerankerName === undefined
+        ? undefined
+        : createInferenceReranker({
+            ...server,
+            model: rerankerName,
+            endpointUrl: `${launched.baseUrl}/rerank`,
+          });
     const sessions = options.dataset.conversations.flatMap((conversation) => conversation.sessions);
     const retriever = createRetriever(policies.retriever, {
       embeddingModel,
@@ -102,6 +116,7 @@ export async function openServices(options: {
       engine: { client, sessionId, baseModel: model.name, tokenizer, checkpointsDirectory },
       retriever,
       embedding: embeddingModel,
+      reranker,
       answerAgent: {
         ...answerAgent,
         maxTokens: experiment.answer.maxTokens ?? answerAgent.maxTokens,
@@ -130,6 +145,9 @@ export async function openServices(options: {
       models: [
         { role: "policy and reader", ...manifestModel(model) },
         { role: "embedding", ...manifestModel(launched.embedding) },
+        ...(launched.reranker === undefined
+          ? []
+          : [{ role: "reranker", ...manifestModel(launched.reranker) }]),
         ...judgeModels(experiment),
       ],
       versions: { engine: capabilities.engine.version },
@@ -142,6 +160,13 @@ export async function openServices(options: {
     await launched.stop();
     throw error;
   }
+}
+
+/** The reranker's name where an arm asks for it; absent where none does, so that nothing is fetched for nothing. */
+function neededReranker({ evaluation }: Experiment): string | undefined {
+  return evaluation.arms.some(({ rerank }) => rerank !== undefined)
+    ? evaluation.reranker?.name
+    : undefined;
 }
 
 function manifestModel(model: { name: string; revision: string; source: string }): {

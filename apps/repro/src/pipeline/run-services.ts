@@ -1,7 +1,7 @@
 import type { AnswerAgent, AnswerGrader, MemoryManager, Retriever } from "@memory-r1/core";
 import type { DatasetSplit } from "@memory-r1/datasets";
 import type { ChatTokenizer, EngineClient } from "@memory-r1/engine";
-import type { Dataset, EmbeddingModel, TextGenerator } from "@memory-r1/spec";
+import type { Dataset, EmbeddingModel, Reranker, TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../experiment.ts";
 import type { RunContext } from "../run-context.ts";
 import type { RewardSource } from "../training-options.ts";
@@ -32,6 +32,8 @@ export interface RunServices {
   };
   readonly retriever: Retriever;
   readonly embedding: EmbeddingModel;
+  /** Absent where no arm reranks. */
+  readonly reranker?: Reranker | undefined;
   readonly answerAgent: AnswerAgent;
   /** The Manager of the experiment, and the same without its grammar. */
   readonly manager: MemoryManager;

@@ -11,6 +11,11 @@ export function readingArms(arms: readonly Arm[]): readonly Arm[] {
   return arms.filter(({ context }) => context === "retrieved");
 }
 
+/** Whether a cross-encoder chooses what an arm shows: its memory is then read as a store, and neither searches nor answers. */
+export function reranks({ rerank }: Arm): boolean {
+  return rerank !== undefined;
+}
+
 /** The name of the memory that an arm reads: arms that share it differ in their reader. */
 export function memoryName({ memory }: Arm): string {
   return memory.kind === "baseline" ? memory.baseline : managerMemoryName(memory.manager);
@@ -49,6 +54,7 @@ function ofBank(episode: PlayedEpisode, conversation: Conversation): PlayedMemor
     // A Manager decides on facts with their dates, and sees no turn.
     read: new Set(["fact.text", "session.dateText"]),
     embeddedTexts: undefined,
+    embeddedWhileTold: undefined,
   };
 }
 

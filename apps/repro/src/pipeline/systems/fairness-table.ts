@@ -1,10 +1,10 @@
 import type { TableData } from "@memory-r1/report";
 import type { AnswerAgent } from "@memory-r1/core";
 import type { Conversation, Question } from "@memory-r1/spec";
-import type { Arm, Experiment } from "../../experiment.ts";
+import { type Arm, type Experiment, shownMemories } from "../../experiment.ts";
 import { type Prediction, withoutGold } from "../answer-questions.ts";
 import { askedOf, type Evaluation } from "../evaluate-arms.ts";
-import { memoryOf, readingArms } from "./arm-memory.ts";
+import { memoryOf, readingArms, reranks } from "./arm-memory.ts";
 import { addUsage, type ModelUsage, noUsage } from "./model-usage.ts";
 import type { PlayedQuestion } from "./play-systems.ts";
 import type { createTokenCounter } from "./token-counter.ts";
@@ -31,6 +31,8 @@ export function fairnessTable(options: FairnessOptions): TableData {
   const count = (key: string, label: string) => ({ key, label, kind: "count" as const });
   const text = (key: string, label: string) => ({ key, label, kind: "text" as const });
   const mean = (key: string, label: string) => ({ key, label, kind: "score" as const });
+  const { reranker } = experiment.evaluation;
+  const isReranked = experiment.evaluation.arms.some(reranks);
   return {
     title: "Fairness sheet",
     columns: [
@@ -57,6 +59,10 @@ export function fairnessTable(options: FairnessOptions): TableData {
       count("stored", "Memories stored"),
       count("storageBytes", "Storage, bytes"),
       count("embeddedTexts", "Texts embedded"),
+      // No columns for what no arm does: such a sheet is what it was before there were rerankers.
+      ...(isReranked
+        ? [count("rerankCalls", "Reranker calls"), count("rerankedTexts", "texts scored")]
+        : []),
       text("facts", "Saw facts"),
       text("captions", "Saw captions"),
       text("dates", "Saw dates"),
@@ -67,6 +73,11 @@ export function fairnessTable(options: FairnessOptions): TableData {
       `Equal for all: the chat model, the embedding model, at most ${experiment.answer.memories} memories for a question, temperature 0. Seen by none: gold answer, category, evidence (a read throws).`,
       "Calls and tokens are what the arm would cost alone; training is not in them. Tokens by the chat model's tokenizer. A Manager is called by fact, every other system by turn.",
       "Storage: bytes of the stored memories as JSON. Texts embedded: those that a system embeds itself, beside the shared retriever; – where all goes through the retriever.",
+      ...(isReranked
+        ? [
+            `Reranked arms: of all that the memory stores, the retriever's best candidates are ordered by ${reranker?.name ?? "the reranker"}, and as many are shown as "Most memories" says. A call scores the candidates of one question; a system's own search and answer are not asked.`,
+          ]
+        : []),
       "Saw: what the system's code read while it was told and asked; – where the data has none. Facts are those of the data set's extraction step.",
     ],
   };
@@ -88,7 +99,7 @@ function rowOf(
   const read = new Set(memories.flatMap((memory) => [...memory.read]));
 
   const played = (question: Question): PlayedQuestion | undefined =>
-    arm.memory.kind === "baseline"
+    arm.memory.kind === "baseline" && !reranks(arm)
       ? evaluation.systems
           .get(arm.memory.baseline)
           ?.get(question.conversationId)
@@ -114,7 +125,21 @@ function rowOf(
   const shown = known.map((prediction) => prediction.memories.length);
   const statusCount = (status: Prediction["outcome"]["status"]): number =>
     answers.filter(({ prediction }) => prediction.outcome.status === status).length;
-  const embedded = memories.flatMap(({ embeddedTexts }) => embeddedTexts ?? []);
+  const embedded = memories.flatMap(
+    ({ embeddedTexts, embeddedWhileTold }) =>
+      (reranks(arm) ? embeddedWhileTold : embeddedTexts) ?? [],
+  );
+  const storedOf = new Map(
+    told.map((conversation) => [
+      conversation.id,
+      memoryOf(arm, conversation, evaluation)?.stored.length ?? 0,
+    ]),
+  );
+  const reranked = answers
+    .map(({ question }) =>
+      Math.min(arm.rerank?.candidates ?? 0, storedOf.get(question.conversationId) ?? 0),
+    )
+    .filter((texts) => texts > 0);
 
   return {
     system: arm.system,
@@ -132,7 +157,7 @@ function rowOf(
     unparsableAnswers: statusCount("unparsable"),
     failedAnswers: statusCount("failed"),
     answeredBy: answersItself ? "the system" : `${arm.answer} Answer Agent`,
-    most: experiment.answer.memories,
+    most: shownMemories(experiment, arm),
     retrieved: answersItself ? undefined : meanOf(shown),
     shown: meanOf(shown),
     shownMost: shown.length === 0 ? undefined : Math.max(...shown),
@@ -140,6 +165,7 @@ function rowOf(
     stored: sum(memories.map(({ stored }) => stored.length)),
     storageBytes: sum(memories.map(({ stored }) => Buffer.byteLength(JSON.stringify(stored)))),
     embeddedTexts: embedded.length === 0 ? undefined : sum(embedded),
+    ...(reranks(arm) ? { rerankCalls: reranked.length, rerankedTexts: sum(reranked) } : {}),
     ...whatWasSeen(read, told, asked),
   };
 }

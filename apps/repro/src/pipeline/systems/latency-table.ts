@@ -1,6 +1,6 @@
 import type { TableData } from "@memory-r1/report";
 import type { Experiment } from "../../experiment.ts";
-import { memoryName, readingArms } from "./arm-memory.ts";
+import { memoryName, readingArms, reranks } from "./arm-memory.ts";
 import { type TimedStep, timedSteps, type Timing } from "./timings.ts";
 
 /** Median and 95th percentile of what each arm's steps took, in milliseconds of the clock on the wall. Pure. */
@@ -18,8 +18,10 @@ export function latencyTable(experiment: Experiment, timings: readonly Timing[])
       ]),
     ],
     rows: readingArms(experiment.evaluation.arms).map((arm) => {
-      const names = [arm.name, memoryName(arm)];
       const of = (step: TimedStep): Record<string, number | undefined> => {
+        // A memory that is read as a store is not asked: what it took to answer others is not this arm's.
+        const isOwn = reranks(arm) && step !== "ingest";
+        const names = isOwn ? [arm.name] : [arm.name, memoryName(arm)];
         const values = timings
           .filter((timing) => timing.step === step && names.includes(timing.name))
           .map(({ milliseconds }) => milliseconds)

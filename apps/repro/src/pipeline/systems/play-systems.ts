@@ -56,6 +56,8 @@ export interface PlayedMemory {
   readonly read: ReadonlySet<string>;
   /** Texts that the system itself had embedded, questions' searches included; undefined where it is not told. */
   readonly embeddedTexts: number | undefined;
+  /** Those of them that it had embedded before the first question. */
+  readonly embeddedWhileTold: number | undefined;
 }
 
 /** What a question came to in a system. */
@@ -253,6 +255,7 @@ async function playLane(
     }
   };
 
+  const embeddedWhileTold = embeddedTexts;
   try {
     const stored = await session.stored();
     const counts = session.counts();
@@ -269,7 +272,7 @@ async function playLane(
     }
     const turns = turnsOf(conversation);
     return {
-      memory: { turns, stored, everStored, counts, usage, read, embeddedTexts },
+      memory: { turns, stored, everStored, counts, usage, read, embeddedTexts, embeddedWhileTold },
       questions,
     };
   } finally {
@@ -349,7 +352,7 @@ function toPrediction(
 }
 
 /** The same order as for banks: what was said first comes first, what stems from no turn last. */
-function inConversationOrder(
+export function inConversationOrder(
   items: readonly ContextItem[],
   conversation: Conversation,
 ): readonly ContextItem[] {

@@ -102,6 +102,7 @@ function memoryOf(changes: Partial<PlayedMemory>): PlayedMemory {
     usage,
     read: new Set(["turn.text"]),
     embeddedTexts: 3,
+    embeddedWhileTold: 2,
     ...changes,
   };
 }
@@ -415,6 +416,43 @@ describe("the fairness sheet", () => {
     });
   });
 
+  it("counts the reranker's calls and texts, and nothing that a system did to search or answer", () => {
+    const { questionId: _, ...answer } = answered("q1", car);
+    const own = { searchUsage: spent(1), answerUsage: spent(3), context: [], answer };
+    const played = { memory, questions: new Map(questions.map(({ id }) => [id, own])) };
+    const plain = experimentOf(baseline);
+    const sheetOf = (rerank: { readonly candidates: number; readonly keep?: number }) =>
+      fairnessTable({
+        experiment: resolveExperiment({
+          ...plain,
+          evaluation: {
+            ...plain.evaluation,
+            arms: plain.evaluation.arms.map((one) => ({ ...one, rerank })),
+          },
+        }),
+        evaluation: evaluationOf(played, [answered("q1", car), answered("q2"), answered("q3")]),
+        tokens,
+        agentOf: () => agent,
+      });
+    const { rows, notes } = sheetOf({ candidates: 60, keep: 1 });
+    // Three questions were asked; two memories are stored. The reader's prompt of the first has the car's 5 words.
+    expect(rows).toMatchObject([
+      {
+        rerankCalls: 3,
+        rerankedTexts: 6,
+        questionCalls: 3,
+        questionPromptTokens: 5,
+        answeredBy: "untrained Answer Agent",
+        most: 1,
+        embeddedTexts: 2,
+      },
+    ]);
+    expect(notes?.join("\n")).toContain("ordered by cross-encoder/ms-marco-MiniLM-L6-v2");
+    expect(sheetOf({ candidates: 1, keep: 1 }).rows).toMatchObject([
+      { rerankCalls: 3, rerankedTexts: 3 },
+    ]);
+  });
+
   it("has no share of no calls", () => {
     const idle = { ...memory, usage: { calls: 0, promptTokens: 0, completionTokens: 0 } };
     const [row] = sheet(evaluationOf({ memory: idle, questions: new Map() }));
@@ -423,6 +461,23 @@ describe("the fairness sheet", () => {
 });
 
 describe("latencies", () => {
+  it("are a reranked arm's own but for what the memory took to be told", () => {
+    const plain = experimentOf(baseline);
+    const experiment = resolveExperiment({
+      ...plain,
+      evaluation: {
+        ...plain.evaluation,
+        arms: plain.evaluation.arms.map((one) => ({ ...one, rerank: {} })),
+      },
+    });
+    const { rows } = latencyTable(experiment, [
+      { name: "mem", step: "ingest", milliseconds: 30 },
+      { name: "mem", step: "search", milliseconds: 9 },
+      { name: "arm-0", step: "search", milliseconds: 4 },
+    ]);
+    expect(rows).toMatchObject([{ ingestP50: 30, searchCount: 1, searchP50: 4 }]);
+  });
+
   it("are percentiles by nearest rank", () => {
     const values = Array.from({ length: 20 }, (_, index) => index + 1);
     expect([percentile(values, 0.5), percentile(values, 0.95)]).toEqual([10, 19]);
