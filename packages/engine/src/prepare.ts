@@ -95,14 +95,15 @@ export async function prepareEngine(options: PrepareOptions = {}): Promise<Prepa
   };
 }
 
-/** The resolver's advice is for language models: none of the embedded ones can rerank. */
+/** The resolver's advice ends in the embedded models, none of which can rerank: it is replaced. */
 function explainReranker(name: string): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof ConfigError)) throw error;
+    const [problem = ""] = error.message.split(/\.? (?:To fix it:|Give a folder) /);
     throw new ConfigError(
-      `the reranker "${name}" cannot be had, and no model that comes with a package can take its place: give the folder of a ` +
-        "cross-encoder (config.json, tokenizer.json, model.safetensors with a head for one score), or connect to the " +
-        `Hugging Face hub once. ${error.message}`,
+      `the reranker "${name}" cannot be had: ${problem}. To fix it: give the folder of a cross-encoder (config.json, ` +
+        "tokenizer.json, model.safetensors with a head for one score), or check the spelling and connect to the Hugging " +
+        "Face hub once (HF_TOKEN for a gated model). No model that comes with a package is a reranker",
       error,
     );
   };
