@@ -43,7 +43,7 @@ def check_request(given: RerankRequest) -> None:
 
 
 def to_ranks(given: RerankRequest, logits: list[float]) -> list[dict[str, Any]]:
-    """Best first, of equal logits the earlier text. A score is the logit's sigmoid, or itself where `raw_scores` asks."""
+    """Best first, of equal logits the earlier text. A score is the logit's sigmoid, or itself if `raw_scores`."""
     best_first = sorted(range(len(logits)), key=lambda index: -logits[index])
     return [
         {

@@ -70,7 +70,7 @@ function describeTokenizer(): unknown {
     id: 256 + index,
     content,
   }));
-  const bytes = Array.from({ length: 256 }, (_, byte) => [
+  const bytes = Array.from({ length: 256 }, (_, byte): [string, number] => [
     `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
     byte,
   ]);
@@ -92,7 +92,10 @@ function describeTokenizer(): unknown {
       unk_token: "[UNK]",
       byte_fallback: true,
       merges: [],
-      vocab: Object.fromEntries([...bytes, ...special.map(({ id, content }) => [content, id])]),
+      vocab: Object.fromEntries([
+        ...bytes,
+        ...special.map(({ id, content }): [string, number] => [content, id]),
+      ]),
     },
     post_processor: {
       type: "TemplateProcessing",

@@ -42,10 +42,9 @@ const armOf = (memory: string, name: string, more: Partial<ArmInput> = {}): ArmI
   ...more,
 });
 
-/** The longer, the better; of equally long ones, that of the later characters. */
+/** The longer, the better; of equally long ones, that of the larger bytes. */
 const weigh = (text: string): number =>
-  text.length +
-  [...text].reduce((sum, character) => sum + (character.codePointAt(0) ?? 0), 0) / 1e6;
+  text.length + Buffer.from(text).reduce((sum, byte) => sum + byte, 0) / 1e6;
 
 /** Scores by weight, and notes what it was asked. */
 function createWeighingReranker(): Reranker & { readonly asked: (readonly string[])[] } {
