@@ -5,7 +5,7 @@ import {
   selectMemories,
 } from "@memory-r1/core";
 import type { Conversation, Question } from "@memory-r1/spec";
-import { inConversationOrder, type PlayedConversation } from "./systems/play-systems.ts";
+import { inConversationOrder, type PlayedConversation, toMemory } from "./systems/play-systems.ts";
 
 /** Gives the memories that a question's prompt will show, in the order in which they are shown. */
 export type ContextSource = (question: Question) => Promise<readonly AnswerMemory[]>;
@@ -104,7 +104,10 @@ export function playedContext(
   };
 }
 
-/** The best of all that a system of the comparison stores, by a retriever that is not its own: it is not asked. */
+/**
+ * The best of all that a system of the comparison stores, by a retriever that is not its own, in the order of the
+ * conversation: the system is not asked.
+ */
 export function storedContext(
   played: ReadonlyMap<string, Pick<PlayedConversation, "memory">>,
   conversations: readonly Conversation[],
@@ -116,6 +119,7 @@ export function storedContext(
     const conversation = conversations.find(({ id }) => id === conversationId);
     if (stored === undefined || conversation === undefined)
       throw new RangeError(`nothing was told of ${conversationId}`);
-    return inConversationOrder(await retriever.rank(text, stored, count), conversation);
+    const best = await retriever.rank(text, stored, count);
+    return inConversationOrder(best, conversation).map((item) => toMemory(item, conversation));
   };
 }

@@ -364,7 +364,7 @@ export function inConversationOrder(
 }
 
 /** Labelled with who said it, where that is one speaker: a window or a page can hold turns of several. */
-function toMemory(
+export function toMemory(
   { text, date, sourceTurnIds }: ContextItem,
   { sessions }: Conversation,
 ): AnswerMemory {

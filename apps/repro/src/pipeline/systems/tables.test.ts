@@ -418,7 +418,8 @@ describe("the fairness sheet", () => {
 
   it("counts the reranker's calls and texts, and nothing that a system did to search or answer", () => {
     const { questionId: _, ...answer } = answered("q1", car);
-    const own = { searchUsage: spent(1), answerUsage: spent(3), context: [], answer };
+    const usages = { searchUsage: spent(1), answerUsage: spent(3) };
+    const own = { ...usages, context: [], answer, unparsableReplies: 0 };
     const played = { memory, questions: new Map(questions.map(({ id }) => [id, own])) };
     const plain = experimentOf(baseline);
     const sheetOf = (rerank: { readonly candidates: number; readonly keep?: number }) =>
