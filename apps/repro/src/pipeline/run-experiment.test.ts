@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { ConfigError, ResumeMismatchError } from "@memory-r1/spec";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Override, resolveExperiment } from "../experiment.ts";
@@ -80,5 +80,35 @@ describe("resumeExperiment", () => {
     const resumed = resume(override);
     await expect(resumed).rejects.toThrow(ConfigError);
     await expect(resumed).rejects.toThrow(problem);
+  });
+
+  describe("with an arm that has answered", () => {
+    const answer = '{"questionId":"q1","memories":[],"outcome":{"status":"failed","reason":"503"}}\n';
+    beforeEach(async () => {
+      await writeConfig();
+      await mkdir(pathOf("run/predictions"), { recursive: true });
+      await writeFile(pathOf("run/predictions/oracle.jsonl"), answer);
+      await writeFile(pathOf("run/predictions/rag.jsonl"), "");
+    });
+
+    it.each<[override: Override]>([
+      [["evaluation.arms.2.context", "none"]],
+      [["evaluation.arms.2.answer", "untrained"]],
+      [["evaluation.sessions", "1"]],
+    ])("refuses %j, which would give it the answers of another", async (override) => {
+      const resumed = resume(override);
+      await expect(resumed).rejects.toThrow(ConfigError);
+      await expect(resumed).rejects.toThrow('The arm "oracle" is another one now');
+    });
+
+    // They come as far as the data, which are others here.
+    it.each<[override: Override]>([
+      [["evaluation.arms.2.variant", "gold"]],
+      [["evaluation.arms.0.answer", "trained"]],
+      [["evaluation.arms.2.name", "oracle-2"]],
+      [["evaluation.testSample", "3"]],
+    ])("takes %j", async (override) => {
+      await expect(resume(override)).rejects.toThrow(ResumeMismatchError);
+    });
   });
 });

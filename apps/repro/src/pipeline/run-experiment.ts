@@ -1,17 +1,19 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { baselinePromptHashes } from "@memory-r1/baselines";
 import { promptHashes } from "@memory-r1/core";
 import { type Manifest, renderCsv, renderMarkdown, writeResult } from "@memory-r1/report";
 import { ConfigError, type Dataset, parseJson } from "@memory-r1/spec";
 import { z } from "zod";
-import { type Experiment, type Override, resolveExperiment } from "../experiment.ts";
+import { type Arm, type Experiment, type Override, resolveExperiment } from "../experiment.ts";
 import type {
   ResumeExperimentOptions,
   RunContext,
   RunExperimentOptions,
   RunResult,
 } from "../run-context.ts";
+import { predictionsFile, readPredictions } from "./answer-questions.ts";
 import { bankTable } from "./bank-table.ts";
 import { answerAgentOf, chooseQuestions, evaluateArms } from "./evaluate-arms.ts";
 import { loadExperiment } from "./list-experiments.ts";
@@ -22,6 +24,7 @@ import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { openServices, type OpenedServices } from "./open-services.ts";
 import { scorePredictions } from "./score-predictions.ts";
+import { reranks } from "./systems/arm-memory.ts";
 import { evidenceTable } from "./systems/evidence-table.ts";
 import { fairnessTable } from "./systems/fairness-table.ts";
 import { latencyTable } from "./systems/latency-table.ts";
@@ -68,11 +71,12 @@ export async function runExperiment(options: RunExperimentOptions): Promise<RunR
 /**
  * Goes on with a run where it stopped. Its evaluation may be another one than it was started with; what was trained stays.
  * @throws ResumeMismatchError where its data set has changed since
- * @throws ConfigError where more than the evaluation is to be changed
+ * @throws ConfigError where more than the evaluation is to be changed, or an arm that has answered
  */
 export async function resumeExperiment(options: ResumeExperimentOptions): Promise<RunResult> {
   const started = await readRunConfig(options.runDirectory);
   const experiment = withOtherEvaluation(started.experiment, options.overrides);
+  await refuseOtherAnswers(options.runDirectory, started.experiment, experiment);
   const context: RunContext = {
     ...options.context,
     dataDirectory: options.context.dataDirectory ?? started.dataDirectory,
@@ -109,6 +113,32 @@ function withOtherEvaluation(experiment: Experiment, overrides: readonly Overrid
   const changed = resolveExperiment(experiment, overrides);
   namePolicies(changed);
   return changed;
+}
+
+/** What decides an arm's answer to a question. */
+function answeringOf({ evaluation }: Experiment, arm: Arm): unknown {
+  const { memory, answer, answerVariant, context, rerank } = arm;
+  const reranker = reranks(arm) ? evaluation.reranker : undefined;
+  return { memory, answer, answerVariant, context, rerank, reranker, sessions: evaluation.sessions };
+}
+
+/** Answers are kept under their arm's name: under another configuration they would be taken for its own. */
+async function refuseOtherAnswers(
+  runDirectory: string,
+  before: Experiment,
+  after: Experiment,
+): Promise<void> {
+  for (const arm of after.evaluation.arms) {
+    const known = before.evaluation.arms.find(({ name }) => name === arm.name);
+    if (known === undefined || isDeepStrictEqual(answeringOf(before, known), answeringOf(after, arm)))
+      continue;
+    const file = predictionsFile(runDirectory, arm.name);
+    if ((await readPredictions(file)).length === 0) continue;
+    throw new ConfigError(
+      `The arm "${arm.name}" is another one now, and ${file} holds the answers of the one that it was. Give the changed arm ` +
+        "a name of its own, or delete that file to have its questions answered anew.",
+    );
+  }
 }
 
 /** The sittings that a reader of the result must know of: other code or another evaluation than the first one's. */
