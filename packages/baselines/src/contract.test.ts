@@ -2,6 +2,7 @@ import { addEverythingManager, createBm25Retriever, createMemoryR1System } from 
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
 import { createObedientMem0Model } from "./mem0/__fixtures__/obedient-model.ts";
+import { createObedientMem0NpmModel } from "./mem0-npm/__fixtures__/obedient-model.ts";
 import { createCooperativeLangMemModel } from "./langmem/__fixtures__/cooperative-model.ts";
 import { createCooperativeMemGptModel } from "./memgpt/__fixtures__/cooperative-model.ts";
 import { createObedientAMemModel } from "./a-mem/__fixtures__/obedient-model.ts";
@@ -42,6 +43,8 @@ const subjects: Readonly<Record<BaselineName, Subject>> = {
   "rag-windows-8192-k1": windows,
   "rag-windows-8192-k2": windows,
   mem0: { createModel: createObedientMem0Model },
+  // The package's own instructions take 5,064 words.
+  "mem0-npm": { createModel: createObedientMem0NpmModel, contextTokens: 32_768 },
   "memgpt-2023": { createModel: createCooperativeMemGptModel },
   "memgpt-2024": { createModel: createCooperativeMemGptModel },
   langmem: { createModel: createCooperativeLangMemModel },
