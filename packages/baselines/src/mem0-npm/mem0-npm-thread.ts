@@ -96,6 +96,8 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
   let ask: Mem0AddCall["ask"] = () => Promise.reject(new Error("mem0ai asks outside of an add"));
   /** The first thing that went wrong in this call, which mem0ai may have passed over. */
   let failure: Error | undefined;
+  /** It tried to leave: from then on no call succeeds, whenever it was. */
+  let breach: Error | undefined;
 
   const fail = (error: unknown): void => {
     failure ??= error instanceof Error ? error : new Error(String(error));
@@ -118,7 +120,7 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
         void answerQuestion(message.id, () => options.embed(message.texts.map(String)));
         return;
       case "network":
-        fail(new Error(`mem0ai tried to reach ${message.target}; it has no business there`));
+        breach ??= new Error(`mem0ai tried to reach ${message.target}; it has no business there`);
         return;
       default:
         waiting?.resolve(message);
@@ -129,11 +131,17 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
     if (read.success) receive(read.data);
     else waiting?.reject(read.error);
   });
-  worker.on("error", (error) => waiting?.reject(error));
-  worker.on("exit", () => waiting?.reject(new Error("mem0ai's thread has ended")));
+  let gone: Error | undefined;
+  const end = (error: unknown): void => {
+    gone ??= error instanceof Error ? error : new Error(String(error));
+    waiting?.reject(gone);
+  };
+  worker.on("error", end);
+  worker.on("exit", () => end(new Error("mem0ai's thread has ended")));
 
   /** Waits for the end of what the thread does now. The process does not end before. */
   const ending = async (start: () => void): Promise<Ended> => {
+    if (gone !== undefined) throw gone;
     failure = undefined;
     worker.ref();
     try {
@@ -141,7 +149,8 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
         waiting = { resolve, reject };
         start();
       });
-      if (failure !== undefined) throw failure;
+      const wrong = breach ?? failure;
+      if (wrong !== undefined) throw wrong;
       return ended;
     } finally {
       waiting = undefined;

@@ -13,9 +13,9 @@ export interface SessionClock {
 export function createSessionClock(): SessionClock {
   let now = 0;
   return {
-    next: (start = now) => {
+    next: (start) => {
       const later = now + 1;
-      now = later > start && dayOf(later) === dayOf(start) ? later : start;
+      now = start === undefined || (later > start && dayOf(later) === dayOf(start)) ? later : start;
       return now;
     },
   };
