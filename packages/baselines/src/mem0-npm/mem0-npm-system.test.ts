@@ -32,7 +32,10 @@ interface Given {
 async function open(generator: TextGenerator, given: Given = {}): Promise<MemorySession> {
   const { embedding, participants = ["Mia", "Leo"], ...rest } = given;
   const options = systemOptionsFor({ generator, contextTokens: 16_384, ...rest });
-  const system = createMem0NpmSystem({ ...options, ...(embedding === undefined ? {} : { embedding }) });
+  const system = createMem0NpmSystem({
+    ...options,
+    ...(embedding === undefined ? {} : { embedding }),
+  });
   const session = await system.open({ id: "c", participants });
   sessions.push(session);
   return session;
@@ -80,8 +83,18 @@ describe("mem0-npm, step by step", () => {
     await session.ingest({ id: "D2:3", speaker: "Mia", text: "Bye!" }, ended, []);
 
     expect(sections(model)).toEqual([
-      ["", "[]", "user: Mia: I adopted a dog, Buddy.\nassistant: Leo: I am in Oslo now.", "2024-05-03"],
-      ["", "[]", "assistant: Mia: I adopted a dog, Buddy.\nuser: Leo: I am in Oslo now.", "2024-05-03"],
+      [
+        "",
+        "[]",
+        "user: Mia: I adopted a dog, Buddy.\nassistant: Leo: I am in Oslo now.",
+        "2024-05-03",
+      ],
+      [
+        "",
+        "[]",
+        "assistant: Mia: I adopted a dog, Buddy.\nuser: Leo: I am in Oslo now.",
+        "2024-05-03",
+      ],
       [
         "user: Mia: I adopted a dog, Buddy.\nassistant: Leo: I am in Oslo now.",
         '[{"id":"0","text":"Mia adopted a dog called Buddy."}]',
@@ -102,7 +115,9 @@ describe("mem0-npm, step by step", () => {
         "2024-06-01",
       ],
     ]);
-    expect(model.prompts().filter((prompt) => prompt.includes("is about that person alone"))).toHaveLength(5);
+    expect(
+      model.prompts().filter((prompt) => prompt.includes("is about that person alone")),
+    ).toHaveLength(5);
     expect(model.requests.map(({ temperature, maxTokens }) => [temperature, maxTokens])).toEqual(
       model.requests.map(() => [0, 256]),
     );
@@ -121,7 +136,10 @@ describe("mem0-npm, step by step", () => {
     const find = async (text: string): Promise<readonly string[]> =>
       (await session.context({ id: "q", text })).map((item) => item.text);
     // One of each speaker for two in all; the shorter text is the more similar one.
-    expect((await find("Mia and snow")).toSorted()).toEqual(["Leo likes snow.", "Mia gave Buddy away."]);
+    expect((await find("Mia and snow")).toSorted()).toEqual([
+      "Leo likes snow.",
+      "Mia gave Buddy away.",
+    ]);
     // What is less similar than 0.1 is left out: no memory of Mia's shares a word.
     expect(await find("Who hates snow?")).toEqual(["Leo hates snow."]);
   });
@@ -176,7 +194,9 @@ describe("mem0-npm, replies that cannot be followed", () => {
   });
 
   it("adds nothing twice, and shows no memory of blanks", async () => {
-    const session = await after(memory(fact("Mia likes tea."), fact("Mia sings."), fact("Mia sings."), fact(" ")));
+    const session = await after(
+      memory(fact("Mia likes tea."), fact("Mia sings."), fact("Mia sings."), fact(" ")),
+    );
     expect(await texts(session)).toEqual(["Mia likes tea.", "Mia sings."]);
     expect(session.counts()).toEqual({
       // The package holds the blanks.
@@ -208,7 +228,9 @@ describe("mem0-npm, replies that cannot be followed", () => {
   it("reads an object in a code fence, and one after a thought", async () => {
     const fenced = await after(`\`\`\`json\n${JSON.stringify(memory(fact("Zoë singt.")))}\n\`\`\``);
     expect(await texts(fenced)).toEqual(["Mia likes tea.", "Zoë singt."]);
-    const thinking = await after(`<think>{hm}</think>${JSON.stringify(memory(fact("Mia 🦜 sings.")))}`);
+    const thinking = await after(
+      `<think>{hm}</think>${JSON.stringify(memory(fact("Mia 🦜 sings.")))}`,
+    );
     expect(await texts(thinking)).toEqual(["Mia likes tea.", "Mia 🦜 sings."]);
     expect(thinking.counts()).toMatchObject({ operations: { ADD: 2 }, unparsable: 0, rejected: 0 });
   });

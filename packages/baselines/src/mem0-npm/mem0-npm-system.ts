@@ -18,7 +18,11 @@ import {
   readJsonObject,
 } from "../shared/json-reply.ts";
 import { messageTokens } from "../shared/prompt-room.ts";
-import { createSpeakerBatches, describeBatch, type SpeakerBatch } from "../shared/speaker-batches.ts";
+import {
+  createSpeakerBatches,
+  describeBatch,
+  type SpeakerBatch,
+} from "../shared/speaker-batches.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import { type Mem0Added, type Mem0Memory, startMem0Thread } from "./mem0-npm-thread.ts";
@@ -142,7 +146,10 @@ function replyConstraint(): Constraint {
 }
 
 /** A memory stems from the messages of the role that the model names for it: the user's, where it names none. */
-function itemOf({ text, attributedTo }: Mem0Memory, { session, messages }: SpeakerBatch): ContextItem {
+function itemOf(
+  { text, attributedTo }: Mem0Memory,
+  { session, messages }: SpeakerBatch,
+): ContextItem {
   const role = attributedTo === "assistant" ? "assistant" : "user";
   const named = messages.filter((message) => message.role === role);
   const sources = named.length > 0 ? named : messages;

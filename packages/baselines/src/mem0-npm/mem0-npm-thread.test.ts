@@ -38,20 +38,24 @@ describe("mem0ai reaches no network", () => {
     expect(await thread.search({ userId: "speaker-1", query: "tea", count: 3 })).toHaveLength(1);
     expect(await thread.list("speaker-1")).toHaveLength(1);
     expect(existsSync(folder)).toBe(was);
-    // eslint-disable-next-line node/no-process-env -- what must not be touched
+    // oxlint-disable-next-line node/no-process-env -- what must not be touched
     expect(Object.keys(process.env).filter((name) => name.startsWith("MEM0_"))).toEqual([]);
   });
 
   it("is stopped and named where it tries: by fetch, its telemetry, were it on", async () => {
-    const thread = await start({ environment: { MEM0_DIR: `${fileURLToPath(import.meta.url)}/none` } });
+    const thread = await start({
+      environment: { MEM0_DIR: `${fileURLToPath(import.meta.url)}/none` },
+    });
     await expect(thread.add(call)).rejects.toThrow(
-      "mem0ai tried to reach \"https://us.i.posthog.com/i/v0/e/\"; it has no business there",
+      'mem0ai tried to reach "https://us.i.posthog.com/i/v0/e/"; it has no business there',
     );
     await expect(thread.list("speaker-1")).rejects.toThrow("tried to reach");
   });
 
   it("is stopped and named where it tries: by a socket", async () => {
-    const packageName = fileURLToPath(new URL("./__fixtures__/knocking-package.cjs", import.meta.url));
+    const packageName = fileURLToPath(
+      new URL("./__fixtures__/knocking-package.cjs", import.meta.url),
+    );
     const thread = await start({ packageName });
     await expect(thread.list("speaker-1")).rejects.toThrow(/tried to reach .*127\.0\.0\.1/);
   });
@@ -86,7 +90,9 @@ describe("mem0ai in its thread", () => {
     // The probe, the message, and then the memory, where mem0ai warns and goes on without it.
     const embed: Mem0ThreadOptions["embed"] = (texts) => {
       calls += 1;
-      return calls > 2 ? Promise.reject(lost) : Promise.resolve(texts.map(() => Float32Array.of(1, 0)));
+      return calls > 2
+        ? Promise.reject(lost)
+        : Promise.resolve(texts.map(() => Float32Array.of(1, 0)));
     };
     const other = await start({ embed });
     await expect(other.add(call)).rejects.toBe(lost);

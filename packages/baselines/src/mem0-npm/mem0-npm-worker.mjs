@@ -2,6 +2,7 @@
 // Runs mem0ai in a thread of its own: its environment variables are those that the thread was started with, its clock
 // stands at the date of the session that is told, and it reaches no network. What it asks of models goes to the parent.
 // No TypeScript, because a thread is started from a file that Node can run from src as well as from dist.
+/* oxlint-disable typescript/no-unsafe-argument, typescript/no-unsafe-assignment, typescript/no-unsafe-call, typescript/no-unsafe-member-access, typescript/no-unsafe-return, typescript/unbound-method -- JavaScript has no way to narrow what a package that is loaded by name exports */
 import { createRequire } from "node:module";
 import { Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
@@ -170,7 +171,8 @@ function shutNetwork() {
   Socket.prototype.connect = (...target) => {
     throw refuse(target[0]);
   };
-  globalThis.fetch = (target) => Promise.reject(refuse(String(target)));
+  globalThis.fetch = (target) =>
+    Promise.reject(refuse(target instanceof Request ? target.url : target.toString()));
 }
 
 /** Whoever asks for the time is told that of the session. */
@@ -178,7 +180,8 @@ function setClock() {
   globalThis.Date = new Proxy(Date, {
     construct: (target, given, newTarget) =>
       Reflect.construct(target, given.length === 0 ? [clock] : given, newTarget),
-    get: (target, key, receiver) => (key === "now" ? () => clock : Reflect.get(target, key, receiver)),
+    get: (target, key, receiver) =>
+      key === "now" ? () => clock : Reflect.get(target, key, receiver),
   });
 }
 

@@ -8,7 +8,10 @@ describe("when a session begins", () => {
   it.each([
     [{ ...session, dateTime: "2024-05-03T14:10" }, "2024-05-03T14:10:00.000Z"],
     [{ ...session, dateText: "2024-05-03" }, "2024-05-03T00:00:00.000Z"],
-    [{ ...session, dateText: "2024-05-03", dateTime: "2024-05-03T23:59" }, "2024-05-03T23:59:00.000Z"],
+    [
+      { ...session, dateText: "2024-05-03", dateTime: "2024-05-03T23:59" },
+      "2024-05-03T23:59:00.000Z",
+    ],
   ])("%j is %s", (told, expected) => {
     expect(iso(startOf(told) ?? Number.NaN)).toBe(expected);
   });

@@ -9,7 +9,11 @@ import {
   type SystemCounts,
 } from "@memory-r1/spec";
 import { askModel } from "../shared/ask-model.ts";
-import { createSpeakerBatches, describeBatch, type SpeakerBatch } from "../shared/speaker-batches.ts";
+import {
+  createSpeakerBatches,
+  describeBatch,
+  type SpeakerBatch,
+} from "../shared/speaker-batches.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import {
