@@ -137,7 +137,12 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
     waiting?.reject(gone);
   };
   worker.on("error", end);
-  worker.on("exit", () => end(new Error("mem0ai's thread has ended")));
+  const exited = new Promise<void>((resolve) => {
+    worker.on("exit", () => {
+      end(new Error("mem0ai's thread has ended"));
+      resolve();
+    });
+  });
 
   /** Waits for the end of what the thread does now. The process does not end before. */
   const ending = async (start: () => void): Promise<Ended> => {
@@ -166,7 +171,6 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
 
   const started = await ending(() => undefined);
   if (started.type === "failed") {
-    await worker.terminate();
     throw new ConfigError(
       `mem0-npm: ${started.reason}. It runs the npm package mem0ai as it is; install it and what it asks for: npm install mem0ai@3.3.1 @langchain/core@1.4.0`,
     );
@@ -184,7 +188,10 @@ export async function startMem0Thread(options: Mem0ThreadOptions): Promise<Mem0T
     search: (given) => memories({ type: "search", ...given }),
     list: (userId) => memories({ type: "list", userId }),
     close: async () => {
-      await worker.terminate();
+      // Not terminated: libsql aborts the whole process when it is interrupted in the middle of a call.
+      worker.ref();
+      worker.postMessage({ type: "close" });
+      await exited;
     },
   };
 }

@@ -44,8 +44,9 @@ setClock();
 quietConsole();
 try {
   const memory = createMemory();
-  port.on("message", (/** @type {Call | Answer} */ message) => {
+  port.on("message", (/** @type {Call | Answer | { type: "close" }} */ message) => {
     if (message.type === "reply" || message.type === "refusal") settle(message);
+    else if (message.type === "close") port.close();
     else void serve(memory, message);
   });
   port.postMessage({ type: "ready" });
