@@ -18,7 +18,7 @@ export const experiment = defineExperiment({
     sessions: 5,
     metrics: ["squad-f1", "locomo-f1", "mem0-f1", "mem0-bleu1", "squad-em"],
     mainMetric: "squad-f1",
-    // Of the Mem0 paper's windows one size, with one and with two of them.
-    arms: systemArms(/^rag-windows-(?!256-)/),
+    // Of the Mem0 paper's windows one size, with one and with two of them. mem0-npm needs a larger model: systems-mem0.
+    arms: systemArms(/^(rag-windows-(?!256-)|mem0-npm$)/),
   },
 });

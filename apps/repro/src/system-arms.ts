@@ -3,15 +3,18 @@ import type { ExperimentInput } from "./experiment.ts";
 
 type ArmInput = ExperimentInput["evaluation"]["arms"][number];
 
-/** Windows of the Mem0 paper that have no place in the usual `systems.contextTokens` of 2,048 beside a reply. */
-export const tooLargeWindows = /^rag-windows-(1024-k2|2048-|4096-|8192-)/;
+/**
+ * Systems that have no place in the usual `systems.contextTokens` of 2,048 beside a reply: windows of the Mem0 paper, and
+ * the npm package mem0ai, whose own instructions take 8,525 tokens of SmolLM2.
+ */
+export const tooLarge = /^(rag-windows-(1024-k2|2048-|4096-|8192-)|mem0-npm$)/;
 
 /**
  * An arm for every system that there is, each with the untrained model: the baselines of the registry but for those
  * whose name `leftOut` matches, and Memory-R1 with its grammar, without it (how much of a gain is form alone), and
  * keeping everything.
  */
-export function systemArms(leftOut: RegExp = tooLargeWindows): ArmInput[] {
+export function systemArms(leftOut: RegExp = tooLarge): ArmInput[] {
   const ofRegistry = Object.keys(baselines)
     .filter((baseline) => !leftOut.test(baseline))
     .map((baseline) => ({

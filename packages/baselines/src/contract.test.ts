@@ -2,6 +2,7 @@ import { addEverythingManager, createBm25Retriever, createMemoryR1System } from 
 import type { MemorySystem, TextGenerator } from "@memory-r1/spec";
 import { expect, it } from "vitest";
 import { createObedientMem0Model } from "./mem0/__fixtures__/obedient-model.ts";
+import { createObedientMem0NpmModel } from "./mem0-npm/__fixtures__/obedient-model.ts";
 import { createCooperativeLangMemModel } from "./langmem/__fixtures__/cooperative-model.ts";
 import { createCooperativeMemGptModel } from "./memgpt/__fixtures__/cooperative-model.ts";
 import { createObedientAMemModel } from "./a-mem/__fixtures__/obedient-model.ts";
@@ -17,6 +18,7 @@ interface Subject {
   readonly keepsNothing?: boolean;
   /** Where more is needed than the usual 2,048. */
   readonly contextTokens?: number;
+  readonly secondsFor2000Turns?: number;
 }
 
 const windows: Subject = { contextTokens: 32_768 };
@@ -42,6 +44,13 @@ const subjects: Readonly<Record<BaselineName, Subject>> = {
   "rag-windows-8192-k1": windows,
   "rag-windows-8192-k2": windows,
   mem0: { createModel: createObedientMem0Model },
+  "mem0-npm": {
+    createModel: createObedientMem0NpmModel,
+    // The package's own instructions are 5,064 words.
+    contextTokens: 32_768,
+    // It reads its whole store for every batch and tags each memory's parts of speech: 40 seconds on a busy machine.
+    secondsFor2000Turns: 240,
+  },
   "memgpt-2023": { createModel: createCooperativeMemGptModel },
   "memgpt-2024": { createModel: createCooperativeMemGptModel },
   langmem: { createModel: createCooperativeLangMemModel },
@@ -49,11 +58,11 @@ const subjects: Readonly<Record<BaselineName, Subject>> = {
   "memory-os": { createModel: createObedientMemoryOsModel },
 };
 
-for (const [key, { createModel, keepsNothing, contextTokens }] of Object.entries(subjects)) {
+for (const [key, { contextTokens, ...traits }] of Object.entries(subjects)) {
   const name = baselineNamed(key);
   const create = ({ maxItems, generator }: ContractOptions): MemorySystem =>
     createBaseline(name, systemOptionsFor({ count: maxItems, generator, contextTokens }));
-  describeMemorySystem(name, create, { createModel, keepsNothing });
+  describeMemorySystem(name, create, traits);
 
   it(`${name} is in the registry under its own name`, () => {
     expect(create({ maxItems: 2 }).name).toBe(name);

@@ -1,5 +1,6 @@
 export * from "./full-context/full-context-system.ts";
 export * from "./mem0/mem0-system.ts";
+export { createMem0NpmSystem } from "./mem0-npm/mem0-npm-system.ts";
 export * from "./no-memory/no-memory-system.ts";
 export * from "./langmem/langmem-system.ts";
 export * from "./memgpt/memgpt-system.ts";

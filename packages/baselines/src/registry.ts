@@ -1,6 +1,7 @@
 import type { MemorySystem } from "@memory-r1/spec";
 import { createFullContextSystem } from "./full-context/full-context-system.ts";
 import { createMem0System } from "./mem0/mem0-system.ts";
+import { createMem0NpmSystem } from "./mem0-npm/mem0-npm-system.ts";
 import { createNoMemorySystem } from "./no-memory/no-memory-system.ts";
 import { createLangMemSystem } from "./langmem/langmem-system.ts";
 import { createMemGptSystem } from "./memgpt/memgpt-system.ts";
@@ -33,6 +34,7 @@ export const baselines = {
   "rag-windows-8192-k1": ragWindows(8192, 1),
   "rag-windows-8192-k2": ragWindows(8192, 2),
   mem0: createMem0System,
+  "mem0-npm": createMem0NpmSystem,
   "memgpt-2023": (options) => createMemGptSystem({ ...options, policy: policy2023 }),
   "memgpt-2024": (options) => createMemGptSystem({ ...options, policy: policy2024 }),
   langmem: createLangMemSystem,

@@ -84,6 +84,6 @@ export interface MemorySession {
   /** All that is in memory now, for its size and for the evidence that it still holds. */
   stored(): Promise<readonly ContextItem[]>;
   counts(): SystemCounts;
-  /** Gives back files and connections; absent where there are none. */
+  /** Gives back files, threads and connections; does nothing when it is called again. Absent where there are none. */
   close?(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import { createMemoryBank, type MemoryBank, turnText } from "@memory-r1/core";
+import { createMemoryBank, type MemoryBank } from "@memory-r1/core";
 import {
   type ContextItem,
   type MemoryEntry,
@@ -7,10 +7,13 @@ import {
   type MemorySystem,
   type OpenedConversation,
   type SystemCounts,
-  type ToldSession,
-  type Turn,
 } from "@memory-r1/spec";
 import { askModel } from "../shared/ask-model.ts";
+import {
+  createSpeakerBatches,
+  describeBatch,
+  type SpeakerBatch,
+} from "../shared/speaker-batches.ts";
 import { createSystemPrompts } from "../shared/system-prompts.ts";
 import type { SystemOptions } from "../system-options.ts";
 import {
@@ -21,23 +24,10 @@ import {
   updateConstraint,
 } from "./mem0-replies.ts";
 
-/** Messages of one `add`, as Mem0's LoCoMo run sends them. */
-const batchSize = 2;
 /** Memories that are searched for each fact. The paper says 10; its open-source code of that time says 5. */
 const memoriesPerFact = 5;
 
 const prompts = createSystemPrompts(["mem0-extraction", "mem0-update"]);
-
-interface Message {
-  readonly turn: Turn;
-  readonly text: string;
-}
-
-/** Messages of one session that wait for their batch to be full. */
-interface Batch {
-  readonly session: ToldSession;
-  readonly messages: readonly Message[];
-}
 
 /**
  * Mem0 as published in 2025, with a Memory Manager that adds, updates and deletes: facts are extracted from batches of two
@@ -56,31 +46,17 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
   const memories = new Map<string, MemoryBank>();
   for (const speaker of participants) memories.set(speaker, createMemoryBank());
   const counter = createCounter();
-  let waiting: Batch | undefined;
+  const batches = createSpeakerBatches(participants, async (batch) => {
+    const bank = memories.get(batch.speaker) ?? createMemoryBank();
+    memories.set(batch.speaker, bank);
+    await addBatch(options, { bank, batch, counter });
+  });
 
   const entries = (): readonly MemoryEntry[] =>
     [...memories.values()].flatMap((bank) => bank.entries());
 
-  async function flush(): Promise<void> {
-    if (waiting === undefined) return;
-    const batch = waiting;
-    waiting = undefined;
-    const speaking = new Set(batch.messages.map(({ turn }) => turn.speaker));
-    for (const [speaker, bank] of memories) {
-      if (speaking.has(speaker)) await addBatch(options, { speaker, bank, batch, counter });
-    }
-  }
-
   return {
-    ingest: async (turn, session) => {
-      if (waiting !== undefined && waiting.session.id !== session.id) await flush();
-      if (hasContent(turn)) {
-        if (!memories.has(turn.speaker)) memories.set(turn.speaker, createMemoryBank());
-        const message = { turn, text: turnText(turn) };
-        waiting = { session, messages: [...(waiting?.messages ?? []), message] };
-      }
-      if (waiting?.messages.length === batchSize || session.ended !== undefined) await flush();
-    },
+    ingest: (turn, session) => batches.tell(turn, session),
     context: async ({ text }) => {
       // As many of each speaker, then in one order of relevance: the answer prompt takes one list.
       const share = Math.ceil(options.count / Math.max(1, memories.size));
@@ -95,29 +71,23 @@ function openSession(options: SystemOptions, { participants }: OpenedConversatio
   };
 }
 
-/** One `add` of Mem0 for one user id: the speaker's own messages have the role user, everyone else's assistant. */
+/** One `add` of Mem0 for one user id. */
 async function addBatch(
   options: SystemOptions,
-  given: {
-    readonly speaker: string;
-    readonly bank: MemoryBank;
-    readonly batch: Batch;
-    readonly counter: Counter;
-  },
+  given: { readonly bank: MemoryBank; readonly batch: SpeakerBatch; readonly counter: Counter },
 ): Promise<void> {
-  const { speaker, bank, batch, counter } = given;
-  const own = batch.messages.filter(({ turn }) => turn.speaker === speaker);
-  const sourceTurnIds = own.map(({ turn }) => turn.id);
-  const where = `for ${speaker}, turns ${batch.messages.map(({ turn }) => turn.id).join(", ")}`;
+  const { bank, batch, counter } = given;
+  const { speaker, session, messages } = batch;
+  const own = messages.filter(({ role }) => role === "user");
+  const sourceTurnIds = own.map(({ turnId }) => turnId);
+  const where = describeBatch(batch);
 
   const extraction = await askModel(options, {
     purpose: `mem0, extraction ${where}`,
     messages: prompts.render("mem0-extraction", {
       speaker,
-      date: batch.session.dateText,
-      messages: batch.messages
-        .map(({ turn, text }) => `${turn.speaker === speaker ? "user" : "assistant"}: ${text}`)
-        .join("\n"),
+      date: session.dateText,
+      messages: messages.map(({ role, text }) => `${role}: ${text}`).join("\n"),
     }),
     constraint: factsConstraint(),
   });
@@ -148,7 +118,7 @@ async function addBatch(
     actor: "mem0",
     participant: speaker,
     sourceTurnIds,
-    date: batch.session.dateText,
+    date: session.dateText,
   };
   for (const numbered of decided.operations) {
     const operation = onShownMemory(numbered, shown);
@@ -215,10 +185,6 @@ function createCounter(): Counter {
     },
     counts: () => ({ operations: Object.fromEntries(operations), unparsable, rejected }),
   };
-}
-
-function hasContent({ text, imageCaption }: Turn): boolean {
-  return text.trim() !== "" || imageCaption !== undefined;
 }
 
 function toContextItem({ text, updatedAt, sourceTurnIds }: MemoryEntry): ContextItem {

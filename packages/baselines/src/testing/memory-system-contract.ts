@@ -10,7 +10,7 @@ import {
   type TextGenerator,
   type ToldSession,
 } from "@memory-r1/spec";
-import { describe, expect, expectTypeOf, it } from "vitest";
+import { afterEach, describe, expect, expectTypeOf, it } from "vitest";
 import { longConversation, oddTexts, parrotAndCanoe, sessionOf } from "./contract-conversations.ts";
 import { keepReplies, retryOnce } from "./kept-replies.ts";
 
@@ -33,6 +33,8 @@ export interface ContractTraits {
   readonly createModel?: (() => TextGenerator) | undefined;
   /** The system keeps nothing of what it is told, by definition. Default: it keeps enough to answer. */
   readonly keepsNothing?: boolean | undefined;
+  /** Seconds that 2,000 turns may take. Default: 60. */
+  readonly secondsFor2000Turns?: number | undefined;
 }
 
 /** All that a question's answer can depend on, and what is reported of it. */
@@ -56,10 +58,21 @@ interface Step {
 export function describeMemorySystem(
   name: string,
   create: (options: ContractOptions) => MemorySystem,
-  { createModel, keepsNothing = false }: ContractTraits = {},
+  { createModel, keepsNothing = false, secondsFor2000Turns = 60 }: ContractTraits = {},
 ): void {
-  const createWith = (generator: TextGenerator | undefined): MemorySystem =>
-    create({ maxItems, ...(generator === undefined ? {} : { generator }) });
+  /** Sessions of the test that runs. */
+  const sessions: MemorySession[] = [];
+  const createWith = (generator: TextGenerator | undefined): MemorySystem => {
+    const system = create({ maxItems, ...(generator === undefined ? {} : { generator }) });
+    return {
+      name: system.name,
+      open: async (conversation) => {
+        const session = await system.open(conversation);
+        sessions.push(session);
+        return session;
+      },
+    };
+  };
   const createFresh = (): MemorySystem => createWith(createModel?.());
   const open = (): Promise<MemorySession> => createFresh().open(opened);
   const whereKept = <Case>(cases: readonly Case[]): readonly Case[] => (keepsNothing ? [] : cases);
@@ -70,6 +83,10 @@ export function describeMemorySystem(
   };
 
   describe(`${name} keeps the contract of a memory system`, () => {
+    afterEach(async () => {
+      for (const session of sessions.splice(0)) await session.close?.();
+    });
+
     it("has a name", () => {
       expect(createFresh().name).toMatch(/\S/);
     });
@@ -344,7 +361,7 @@ export function describeMemorySystem(
 
     it(
       "takes 2,000 turns and finds what was said near their end",
-      { timeout: 60_000 },
+      { timeout: secondsFor2000Turns * 1000 },
       async () => {
         const said = longConversation(20, 100);
         const session = await open();

@@ -31,17 +31,21 @@ const tokenizer: ChatTokenizer = {
   eosTokenIds: [],
 };
 
+/** All that there are: none is left out for want of room. */
+const arms = systemArms(/(?!)/);
+
 const experiment = resolveExperiment({
   name: "every-system",
   description: "Every system on one session",
   dataset: "locomo-mini",
   model: { name: "scripted" },
   answer: { memories: 3 },
+  systems: { contextTokens: 32_768 },
   evaluation: {
     sessions: 1,
     metrics: ["squad-f1"],
     mainMetric: "squad-f1",
-    arms: systemArms(),
+    arms,
   },
 });
 
@@ -117,7 +121,6 @@ describe("every system of the registry, played by one experiment", () => {
     );
     const asked = questions.validation.length + questions.test.length;
     expect(asked).toBeGreaterThan(0);
-    const arms = systemArms();
     expect(
       after.fairness.rows.map(({ system, arm, turns: told, questions: count }) => [
         system,
