@@ -10,7 +10,7 @@ from memory_r1_engine.constraints import (
     find_forced_token,
     is_allowed,
     mask_completion,
-    unpack_masks,
+    unpack_forbidden,
 )
 from memory_r1_engine.core import TorchEngine
 from memory_r1_engine.types import Constraint, EngineError
@@ -84,11 +84,15 @@ def test_states_are_independent(engine: TorchEngine, compiler: ConstraintCompile
 
 def test_unpacking_agrees_with_the_bits() -> None:
     masks = [bytes([0b00000101, 0b10000000]), bytes([0, 0b00000001])]
-    assert [row.nonzero().flatten().tolist() for row in unpack_masks(masks, 16)] == [
+    allowed = unpack_forbidden(masks, 16).logical_not()
+    assert [row.nonzero().flatten().tolist() for row in allowed] == [[0, 2, 15], [8]]
+    # Beyond a mask's end nothing is allowed; a mask may be longer than the vocabulary, and another shorter.
+    beyond = unpack_forbidden([*masks, bytes([0xFF] * 4)], 20).logical_not()
+    assert [row.nonzero().flatten().tolist() for row in beyond] == [
         [0, 2, 15],
         [8],
+        list(range(20)),
     ]
-    assert unpack_masks(masks, 20).shape == (2, 20)
     assert is_allowed(masks[0], 15)
     assert not is_allowed(masks[0], 14)
     assert find_forced_token(masks[1]) == 8

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -204,41 +205,50 @@ def serve(
     transformers_logging.disable_progress_bar()
     model_directory: Path = options.model_dir.expanduser().resolve()
     model_name: str = options.model_name or model_directory.name
-    try:
-        if not model_directory.is_dir():
-            raise FileNotFoundError("no such folder")
-        engine = TorchEngine(
-            model_directory,
-            dtype=options.dtype,
-            device=options.device,
-            threads=options.threads,
-            shared_prefix_packing=not options.no_packing,
-            row_token_budget=options.micro_batch_tokens,
-            training_memory_bytes=None
-            if options.training_memory_gib is None
-            else int(options.training_memory_gib * 2**30),
-            gradient_checkpointing=options.gradient_checkpointing,
-            attention=options.attention,
-            prefix_cache_bytes=options.prefix_cache_mib * 2**20,
-        )
-    except Exception as error:
-        fail(f"cannot load the model {model_directory}: {type(error).__name__}: {error}")
-    embedder = None
-    if options.embedding_dir is not None:
+
+    def load() -> tuple[TorchEngine, Embedder | None, Reranker | None]:
         try:
-            embedder = Embedder(options.embedding_dir.expanduser().resolve(), options.device)
-        except Exception as error:
-            fail(
-                f"cannot load the encoder {options.embedding_dir}: {type(error).__name__}: {error}"
+            if not model_directory.is_dir():
+                raise FileNotFoundError("no such folder")
+            engine = TorchEngine(
+                model_directory,
+                dtype=options.dtype,
+                device=options.device,
+                threads=options.threads,
+                shared_prefix_packing=not options.no_packing,
+                row_token_budget=options.micro_batch_tokens,
+                training_memory_bytes=None
+                if options.training_memory_gib is None
+                else int(options.training_memory_gib * 2**30),
+                gradient_checkpointing=options.gradient_checkpointing,
+                attention=options.attention,
+                prefix_cache_bytes=options.prefix_cache_mib * 2**20,
             )
-    reranker = None
-    if options.reranker_dir is not None:
-        try:
-            reranker = Reranker(options.reranker_dir.expanduser().resolve(), options.device)
         except Exception as error:
-            fail(
-                f"cannot load the reranker {options.reranker_dir}: {type(error).__name__}: {error}"
-            )
+            fail(f"cannot load the model {model_directory}: {type(error).__name__}: {error}")
+        embedder = None
+        if options.embedding_dir is not None:
+            try:
+                embedder = Embedder(options.embedding_dir.expanduser().resolve(), options.device)
+            except Exception as error:
+                fail(
+                    f"cannot load the encoder {options.embedding_dir}: {type(error).__name__}: {error}"
+                )
+        reranker = None
+        if options.reranker_dir is not None:
+            try:
+                reranker = Reranker(options.reranker_dir.expanduser().resolve(), options.device)
+            except Exception as error:
+                fail(
+                    f"cannot load the reranker {options.reranker_dir}: {type(error).__name__}: {error}"
+                )
+        return engine, embedder, reranker
+
+    # OpenMP keeps threads for every thread that has computed. Were there more of them than processors, it would sleep
+    # between operations instead of waiting a moment, and a decode step would take nearly twice as long (docs/log.md of
+    # 2026-11-26): so the thread that loads ends before the engine's worker begins.
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loading:
+        engine, embedder, reranker = loading.submit(load).result()
     checkpoints: Path = options.checkpoints_dir.expanduser().resolve()
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)

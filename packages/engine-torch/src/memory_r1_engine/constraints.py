@@ -111,9 +111,14 @@ def find_forced_token(mask: bytes) -> int | None:
     return bits.bit_length() - 1 if bits.bit_count() == 1 else None
 
 
-def unpack_masks(masks: Sequence[bytes], vocabulary_size: int) -> torch.Tensor:
-    """Packed masks as a boolean tensor, masks x vocabulary; a token beyond a mask's end is not allowed."""
-    packed = np.frombuffer(b"".join(masks), dtype=np.uint8).reshape(len(masks), -1)
+def unpack_forbidden(masks: Sequence[bytes], vocabulary_size: int) -> torch.Tensor:
+    """What packed masks do not allow, masks x vocabulary; a token beyond a mask's end is not allowed.
+
+    By numpy, which starts no threads: see the load thread of `__main__`.
+    """
+    size = max(-(-vocabulary_size // 8), *(len(mask) for mask in masks))
+    packed = np.frombuffer(b"".join(mask.ljust(size, b"\0") for mask in masks), dtype=np.uint8)
+    packed = np.invert(packed.reshape(len(masks), -1))
     bits = np.unpackbits(packed, axis=1, count=vocabulary_size, bitorder="little")
     return torch.from_numpy(bits).view(torch.bool)
 
@@ -185,6 +190,4 @@ class MaskThread:
             except EngineError as error:
                 failures[place] = error
                 masks.append(everything)
-        size = max(len(mask) for mask in masks)
-        allowed = unpack_masks([mask.ljust(size, b"\0") for mask in masks], self._vocabulary_size)
-        return NextMasks(allowed.logical_not_(), failures)
+        return NextMasks(unpack_forbidden(masks, self._vocabulary_size), failures)

@@ -15,7 +15,7 @@ from memory_r1_engine.constraints import (
     find_forced_token,
     forbid_tokens,
     mask_completion,
-    unpack_masks,
+    unpack_forbidden,
 )
 from memory_r1_engine.language_model import LanguageModel
 from memory_r1_engine.losses import (
@@ -440,8 +440,8 @@ def normalise_logits(logits: torch.Tensor, masks: Sequence[bytes | None]) -> tor
     """Log-probabilities over the allowed tokens; `logits` may be overwritten."""
     constrained = [index for index, mask in enumerate(masks) if mask is not None]
     if constrained:
-        allowed = unpack_masks([mask for mask in masks if mask is not None], logits.shape[-1])
-        forbid_tokens(logits, constrained, allowed.logical_not_())
+        present = [mask for mask in masks if mask is not None]
+        forbid_tokens(logits, constrained, unpack_forbidden(present, logits.shape[-1]))
     return torch.log_softmax(logits, dim=-1)
 
 
