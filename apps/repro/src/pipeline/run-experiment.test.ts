@@ -83,7 +83,8 @@ describe("resumeExperiment", () => {
   });
 
   describe("with an arm that has answered", () => {
-    const answer = '{"questionId":"q1","memories":[],"outcome":{"status":"failed","reason":"503"}}\n';
+    const answer =
+      '{"questionId":"q1","memories":[],"outcome":{"status":"failed","reason":"503"}}\n';
     beforeEach(async () => {
       await writeConfig();
       await mkdir(pathOf("run/predictions"), { recursive: true });

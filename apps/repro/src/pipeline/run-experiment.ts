@@ -119,7 +119,15 @@ function withOtherEvaluation(experiment: Experiment, overrides: readonly Overrid
 function answeringOf({ evaluation }: Experiment, arm: Arm): unknown {
   const { memory, answer, answerVariant, context, rerank } = arm;
   const reranker = reranks(arm) ? evaluation.reranker : undefined;
-  return { memory, answer, answerVariant, context, rerank, reranker, sessions: evaluation.sessions };
+  return {
+    memory,
+    answer,
+    answerVariant,
+    context,
+    rerank,
+    reranker,
+    sessions: evaluation.sessions,
+  };
 }
 
 /** Answers are kept under their arm's name: under another configuration they would be taken for its own. */
@@ -130,7 +138,10 @@ async function refuseOtherAnswers(
 ): Promise<void> {
   for (const arm of after.evaluation.arms) {
     const known = before.evaluation.arms.find(({ name }) => name === arm.name);
-    if (known === undefined || isDeepStrictEqual(answeringOf(before, known), answeringOf(after, arm)))
+    if (
+      known === undefined ||
+      isDeepStrictEqual(answeringOf(before, known), answeringOf(after, arm))
+    )
       continue;
     const file = predictionsFile(runDirectory, arm.name);
     if ((await readPredictions(file)).length === 0) continue;
