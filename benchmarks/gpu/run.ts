@@ -218,7 +218,7 @@ async function run(options: Options): Promise<void> {
     }
     const rows = Math.max(...groups.map(({ promptTokens }) => promptTokens));
     const matmul = await measureMatmul(bench, {
-      python: prepared.python,
+      prepared,
       sourceDirectory: speedDirectory,
       dtype: "bfloat16",
       rows,

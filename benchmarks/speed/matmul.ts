@@ -1,8 +1,9 @@
 import { join } from "node:path";
+import type { PreparedEngine } from "@memory-r1/engine";
 import { parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 import { runWorker } from "../common/run-worker.ts";
-import { dtypes, workerEnvironment, type Bench } from "./measure-pair.ts";
+import { dtypes, engineEnvironment, workerEnvironment, type Bench } from "./measure-pair.ts";
 
 const outputSchema = z.strictObject({
   /** 10⁹ operations a second by the size of square matrices; the fastest product of each. */
@@ -12,7 +13,7 @@ const outputSchema = z.strictObject({
   layerGflops: z.number().positive(),
 });
 
-/** What the machine's matrix products reach in one type. */
+/** What the machine's matrix products reach in one type, by torch's own or the engine's packed ones. */
 export const matmulSchema = outputSchema.extend({ dtype: z.enum(dtypes) });
 export type Matmul = z.infer<typeof matmulSchema>;
 
@@ -25,13 +26,13 @@ export function peakOf(matmul: Matmul): number {
 export async function measureMatmul(
   bench: Bench,
   options: {
-    readonly python: string;
+    readonly prepared: Pick<PreparedEngine, "python" | "engineDirectory">;
     readonly sourceDirectory: string;
     readonly dtype: Matmul["dtype"];
     readonly rows: number;
   },
 ): Promise<Matmul> {
-  const { dtype } = options;
+  const { dtype, prepared } = options;
   const flags = {
     dtype,
     device: bench.device,
@@ -40,12 +41,12 @@ export async function measureMatmul(
     rows: options.rows,
   };
   const output = await runWorker({
-    command: options.python,
+    command: prepared.python,
     arguments: [
       join(options.sourceDirectory, "matmul.py"),
       ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
     ],
-    environment: workerEnvironment(bench.threads),
+    environment: workerEnvironment(bench.threads, engineEnvironment(prepared)),
     signal: bench.signal,
   });
   return { ...parseJson(output, outputSchema, "output of matmul.py"), dtype };

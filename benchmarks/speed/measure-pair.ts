@@ -66,6 +66,13 @@ export interface Bench {
   readonly signal: AbortSignal;
 }
 
+/** What a script needs to import the engine. */
+export function engineEnvironment({
+  engineDirectory,
+}: Pick<PreparedEngine, "engineDirectory">): Readonly<Record<string, string>> {
+  return { PYTHONPATH: join(engineDirectory, "src") };
+}
+
 /** The engine and TRL, which is installed where it is missing. @throws ConfigError where pip fails */
 export async function prepareEngines(options: {
   readonly prepared: Pick<
@@ -91,7 +98,7 @@ export async function prepareEngines(options: {
       name: engineNames.ours,
       python: prepared.python,
       script: join(sourceDirectory, "ours.py"),
-      environment: { PYTHONPATH: join(prepared.engineDirectory, "src") },
+      environment: engineEnvironment(prepared),
       completionsPerPass: (shape) => shape.groupSize,
     },
     {

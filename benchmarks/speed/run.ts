@@ -203,10 +203,9 @@ async function measureSection(
       for (const dtype of new Set(updates.map((task) => task.dtype))) {
         if (matmulsOf(journal).some((matmul) => matmul.dtype === dtype)) continue;
         say(`matmul ${dtype}`);
-        const { python } = prepared;
         // As many rows as the smallest update's packed row has.
         const rows = Math.min(...updates.map(({ shape }) => rowTokensOf(shape)));
-        const matmul = await measureMatmul(bench, { python, sourceDirectory, dtype, rows });
+        const matmul = await measureMatmul(bench, { prepared, sourceDirectory, dtype, rows });
         await journal.append({ type: "matmul", matmul });
       }
       return;
