@@ -3,7 +3,7 @@ import type { PreparedEngine } from "@memory-r1/engine";
 import { parseJson } from "@memory-r1/spec";
 import { z } from "zod";
 import { runWorker } from "../common/run-worker.ts";
-import { dtypes, engineEnvironment, workerEnvironment, type Bench } from "./measure-pair.ts";
+import { dtypes, workerEnvironment, type Bench } from "./measure-pair.ts";
 
 const outputSchema = z.strictObject({
   /** 10⁹ operations a second by the size of square matrices; the fastest product of each. */
@@ -46,7 +46,8 @@ export async function measureMatmul(
       join(options.sourceDirectory, "matmul.py"),
       ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
     ],
-    environment: workerEnvironment(bench.threads, engineEnvironment(prepared)),
+    modulePath: [join(prepared.engineDirectory, "src")],
+    environment: workerEnvironment(bench.threads),
     signal: bench.signal,
   });
   return { ...parseJson(output, outputSchema, "output of matmul.py"), dtype };

@@ -66,13 +66,6 @@ export interface Bench {
   readonly signal: AbortSignal;
 }
 
-/** What a script needs to import the engine. */
-export function engineEnvironment({
-  engineDirectory,
-}: Pick<PreparedEngine, "engineDirectory">): Readonly<Record<string, string>> {
-  return { PYTHONPATH: join(engineDirectory, "src") };
-}
-
 /** The engine and TRL, which is installed where it is missing. @throws ConfigError where pip fails */
 export async function prepareEngines(options: {
   readonly prepared: Pick<
@@ -98,7 +91,7 @@ export async function prepareEngines(options: {
       name: engineNames.ours,
       python: prepared.python,
       script: join(sourceDirectory, "ours.py"),
-      environment: engineEnvironment(prepared),
+      environment: { PYTHONPATH: join(prepared.engineDirectory, "src") },
       completionsPerPass: (shape) => shape.groupSize,
     },
     {
