@@ -1,35 +1,18 @@
 import { readdir, readFile } from "node:fs/promises";
-import { systemOptionsFor } from "@memory-r1/baselines/testing";
-import { createAnswerAgent, createBm25Retriever, createMemoryManager } from "@memory-r1/core";
-import { type ChatTokenizer, createEngineClient } from "@memory-r1/engine";
 import { renderCsv } from "@memory-r1/report";
 import { describe, expect, it } from "vitest";
 import { resolveExperiment } from "../../experiment.ts";
 import { systemArms } from "../../system-arms.ts";
+import { evaluateScripted } from "../__fixtures__/scripted-evaluation.ts";
 import {
   createScriptedGenerator,
   type ScriptedGenerator,
 } from "../__fixtures__/scripted-generator.ts";
-import { createSilentContext } from "../__fixtures__/silent-context.ts";
 import { useTemporaryFolder } from "../__fixtures__/temporary-folder.ts";
-import { evaluateArms } from "../evaluate-arms.ts";
-import { loadDataset, splitFor } from "../load-dataset.ts";
 import { evidenceTable } from "./evidence-table.ts";
-import { fairnessTable } from "./fairness-table.ts";
 import { operationsTable } from "./operations-table.ts";
-import { createTokenCounter } from "./token-counter.ts";
 
 const pathOf = useTemporaryFolder();
-const retriever = createBm25Retriever();
-
-/** A token for every word. */
-const tokenizer: ChatTokenizer = {
-  encode: (text) => text.split(/\s+/u).map((_, index) => index),
-  renderChat: (messages) => messages.map(({ content }) => content).join("\n"),
-  encodeChat: (messages) => tokenizer.encode(tokenizer.renderChat(messages)),
-  decode: () => "",
-  eosTokenIds: [],
-};
 
 /** All that there are: none is left out for want of room. */
 const arms = systemArms(/(?!)/);
@@ -51,42 +34,7 @@ const experiment = resolveExperiment({
 
 /** A run of all systems with a model that says one thing; the tables as CSV, and what the run left on the disk. */
 async function run(base: ScriptedGenerator, folder: string) {
-  const context = createSilentContext(pathOf("."));
-  const dataset = await loadDataset(experiment, context);
-  const managerOptions = { format: "compact", shownCount: 2, retriever } as const;
-  const answerAgent = createAnswerAgent({ variant: "short" });
-  const evaluation = await evaluateArms(
-    {
-      experiment,
-      context,
-      runDirectory: pathOf(folder),
-      dataset,
-      splits: splitFor(experiment, dataset),
-      engine: {
-        client: createEngineClient({ baseUrl: "http://127.0.0.1:9", token: "" }),
-        sessionId: "",
-        baseModel: "",
-        tokenizer,
-        checkpointsDirectory: pathOf("checkpoints"),
-      },
-      retriever,
-      embedding: systemOptionsFor({}).embedding,
-      answerAgent,
-      manager: createMemoryManager({ ...managerOptions, constrained: true }),
-      unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
-      base,
-      trained: () => Promise.reject(new Error("nothing here is trained")),
-      grader: () => (answers) => Promise.resolve(answers.map(() => undefined)),
-      fingerprint: "",
-    },
-    { manager: undefined, answer: undefined },
-  );
-  const fairness = fairnessTable({
-    experiment,
-    evaluation,
-    tokens: createTokenCounter(tokenizer),
-    agentOf: () => answerAgent,
-  });
+  const { evaluation, fairness } = await evaluateScripted(experiment, { base, pathOf, folder });
   const tables = [
     fairness,
     evidenceTable(experiment, evaluation),

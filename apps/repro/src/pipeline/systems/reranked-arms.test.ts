@@ -1,28 +1,11 @@
-import { systemOptionsFor } from "@memory-r1/baselines/testing";
-import { createAnswerAgent, createBm25Retriever, createMemoryManager } from "@memory-r1/core";
-import { type ChatTokenizer, createEngineClient } from "@memory-r1/engine";
 import { ConfigError, type Reranker } from "@memory-r1/spec";
 import { describe, expect, it } from "vitest";
 import { type ExperimentInput, resolveExperiment } from "../../experiment.ts";
+import { evaluateScripted } from "../__fixtures__/scripted-evaluation.ts";
 import { createScriptedGenerator } from "../__fixtures__/scripted-generator.ts";
-import { createSilentContext } from "../__fixtures__/silent-context.ts";
 import { useTemporaryFolder } from "../__fixtures__/temporary-folder.ts";
-import { evaluateArms } from "../evaluate-arms.ts";
-import { loadDataset, splitFor } from "../load-dataset.ts";
-import { fairnessTable } from "./fairness-table.ts";
-import { createTokenCounter } from "./token-counter.ts";
 
 const pathOf = useTemporaryFolder();
-const retriever = createBm25Retriever();
-
-/** A token for every word. */
-const tokenizer: ChatTokenizer = {
-  encode: (text) => text.split(/\s+/u).map((_, index) => index),
-  renderChat: (messages) => messages.map(({ content }) => content).join("\n"),
-  encodeChat: (messages) => tokenizer.encode(tokenizer.renderChat(messages)),
-  decode: () => "",
-  eosTokenIds: [],
-};
 
 type ArmInput = ExperimentInput["evaluation"]["arms"][number];
 
@@ -68,43 +51,9 @@ async function run(arms: ArmInput[], reranker: Reranker | undefined, folder: str
     answer: { memories: 3 },
     evaluation: { sessions: 1, metrics: ["squad-f1"], mainMetric: "squad-f1", arms },
   });
-  const context = createSilentContext(pathOf("."));
-  const dataset = await loadDataset(experiment, context);
-  const managerOptions = { format: "compact", shownCount: 2, retriever } as const;
-  const answerAgent = createAnswerAgent({ variant: "short" });
-  const evaluation = await evaluateArms(
-    {
-      experiment,
-      context,
-      runDirectory: pathOf(folder),
-      dataset,
-      splits: splitFor(experiment, dataset),
-      engine: {
-        client: createEngineClient({ baseUrl: "http://127.0.0.1:9", token: "" }),
-        sessionId: "",
-        baseModel: "",
-        tokenizer,
-        checkpointsDirectory: pathOf("checkpoints"),
-      },
-      retriever,
-      embedding: systemOptionsFor({}).embedding,
-      reranker,
-      answerAgent,
-      manager: createMemoryManager({ ...managerOptions, constrained: true }),
-      unconstrainedManager: createMemoryManager({ ...managerOptions, constrained: false }),
-      base: createScriptedGenerator(() => "an answer"),
-      trained: () => Promise.reject(new Error("nothing here is trained")),
-      grader: () => (answers) => Promise.resolve(answers.map(() => undefined)),
-      fingerprint: "",
-    },
-    { manager: undefined, answer: undefined },
-  );
-  const fairness = fairnessTable({
-    experiment,
-    evaluation,
-    tokens: createTokenCounter(tokenizer),
-    agentOf: () => answerAgent,
-  });
+  const base = createScriptedGenerator(() => "an answer");
+  const options = { base, reranker, pathOf, folder };
+  const { evaluation, fairness } = await evaluateScripted(experiment, options);
   const shownBy = (name: string) =>
     evaluation.predictions.get(name)?.map((prediction) => prediction.memories);
   return { evaluation, fairness, shownBy };
