@@ -14,12 +14,15 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from memory_r1_engine.types import DEFAULT_ROW_TOKENS
+
+Loaded = TypeVar("Loaded")
 
 TOKEN_VARIABLE = "MEMORY_R1_ENGINE_TOKEN"
 #: How long open connections and a call in progress may take to finish, once the end was asked for.
@@ -206,6 +209,16 @@ def serve(
     model_directory: Path = options.model_dir.expanduser().resolve()
     model_name: str = options.model_name or model_directory.name
 
+    def load_beside(
+        what: str, folder: Path | None, create: Callable[[Path, str], Loaded]
+    ) -> Loaded | None:
+        if folder is None:
+            return None
+        try:
+            return create(folder.expanduser().resolve(), options.device)
+        except Exception as error:
+            fail(f"cannot load the {what} {folder}: {type(error).__name__}: {error}")
+
     def load() -> tuple[TorchEngine, Embedder | None, Reranker | None]:
         try:
             if not model_directory.is_dir():
@@ -226,22 +239,8 @@ def serve(
             )
         except Exception as error:
             fail(f"cannot load the model {model_directory}: {type(error).__name__}: {error}")
-        embedder = None
-        if options.embedding_dir is not None:
-            try:
-                embedder = Embedder(options.embedding_dir.expanduser().resolve(), options.device)
-            except Exception as error:
-                fail(
-                    f"cannot load the encoder {options.embedding_dir}: {type(error).__name__}: {error}"
-                )
-        reranker = None
-        if options.reranker_dir is not None:
-            try:
-                reranker = Reranker(options.reranker_dir.expanduser().resolve(), options.device)
-            except Exception as error:
-                fail(
-                    f"cannot load the reranker {options.reranker_dir}: {type(error).__name__}: {error}"
-                )
+        embedder = load_beside("encoder", options.embedding_dir, Embedder)
+        reranker = load_beside("reranker", options.reranker_dir, Reranker)
         return engine, embedder, reranker
 
     # OpenMP keeps threads for every thread that has computed. Were there more of them than processors, it would sleep

@@ -29,6 +29,7 @@ from memory_r1_engine.attention import (
 from memory_r1_engine.memory import RowCosts
 from memory_r1_engine.norms import replace_rms_norms
 from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.products import has_kernels
 from memory_r1_engine.tree_attention import (
     AttentionChoice,
     choose_attention,
@@ -76,7 +77,8 @@ class LanguageModel:
             raise EngineError(400, f"{type(model).__name__} has no linear output layer")
         self.linears, self.head_name = _wrap_linears(model, head)
         self.head = self.linears[self.head_name]
-        packs = self.count_weight_bytes(self.linears) <= pack_bytes
+        fits = self.count_weight_bytes(self.linears) <= pack_bytes
+        packs = fits and has_kernels(device.type, dtype)
         for linear in self.linears.values():
             linear.packs = packs
         self.vocabulary_size = self.head.out_features

@@ -17,7 +17,7 @@ _FEW_ROWS = 24
 
 def pack_weight(weight: torch.Tensor) -> torch.Tensor | None:
     """A copy of `weight` (out x in) in the layout of oneDNN's kernels, for `multiply` alone; None where it has none."""
-    if not _has_kernels(weight.device.type, weight.dtype):
+    if not has_kernels(weight.device.type, weight.dtype):
         return None
     packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
     return packed
@@ -49,7 +49,7 @@ def _run_kernel(
 
 
 @cache
-def _has_kernels(device_type: str, dtype: torch.dtype) -> bool:
+def has_kernels(device_type: str, dtype: torch.dtype) -> bool:
     """Whether oneDNN multiplies this format here, and right. These operators are PyTorch's own compiler's, not a public
     interface: so they are tried before they are used."""
     if device_type != "cpu" or not torch.backends.mkldnn.is_available():
