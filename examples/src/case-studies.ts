@@ -79,7 +79,7 @@ const joanna: CaseStudy = {
     said("D5:3", "9 June 2023", "Joanna", turtles),
     said("D5:4", "9 June 2023", "Joanna", calm),
   ],
-  question: "What is Joanna allergic to?",
+  question: "Which allergies does Joanna have?",
   scripts: [
     [
       "untrained: to like and to be allergic look like a contradiction",

@@ -146,7 +146,7 @@ describe("Joanna: allergies, and turtles that she likes all the same", () => {
   const fondness = joanna("Joanna likes turtles because they are calm", "D5:4");
   const allAllergies =
     "Joanna is allergic to furry animals and most reptiles, turtles among them, and cockroaches";
-  const question = "What is Joanna allergic to?";
+  const question = "Which allergies does Joanna have?";
 
   async function start(): Promise<MemoryBank> {
     const bank = createMemoryBank();
