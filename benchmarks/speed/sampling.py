@@ -1,4 +1,4 @@
-"""What sampling saves by keeping prompts' beginnings, and what a grammar costs it.
+"""What sampling saves by keeping prompts' beginnings and by drafts, and what a grammar costs it.
 
 python benchmarks/speed/sampling.py MODEL_DIR packages/core/prompts/manager-compact.md, with PYTHONPATH set to
 packages/engine-torch/src. Prints a JSON object for each part; the facts are invented.
@@ -42,6 +42,8 @@ def main() -> None:
     prompts = list(make_prompts(kept, options.prompt, options.calls))
     show({"torch": torch.__version__, "threads": torch.get_num_threads(), "dtype": dtype})
     show(measure_prefix(kept, fresh, prompts))
+    plain = TorchEngine(options.model, dtype=dtype, threads=options.threads, draft_rows=0)
+    show(measure_drafts(kept, plain, prompts))
     for size in options.batches:
         show(measure_grammar(kept, prompts[0], size))
 
@@ -96,6 +98,31 @@ def measure_prefix(
         "tokens_computed": computed / (len(prompts) - 1),
         "seconds_kept": statistics.median(seconds["kept"]),
         "seconds_fresh": statistics.median(seconds["fresh"]),
+    }
+
+
+def measure_drafts(
+    drafting: TorchEngine, plain: TorchEngine, prompts: list[tuple[int, ...]]
+) -> dict[str, object]:
+    """Seconds of greedy Manager calls with and without drafts, in turns; the first of each is the warm-up."""
+    seconds: dict[str, list[float]] = {"drafts": [], "plain": []}
+    tokens: list[int] = []
+    equal = 0
+    for number, prompt in enumerate(prompts):
+        job = SampleJob(prompt, 1, 48, seed=number, temperature=0.0)
+        replies = []
+        for name, engine in (("plain", plain), ("drafts", drafting)):
+            started = time.perf_counter()
+            replies.append(engine.sample([job])[0].sequences[0].tokens)
+            if number > 0:
+                seconds[name].append(time.perf_counter() - started)
+        tokens.append(len(replies[0]))
+        equal += replies[0] == replies[1]
+    return {
+        "reply_tokens": statistics.mean(tokens[1:]),
+        "equal_replies": equal / len(prompts),
+        "seconds_drafts": statistics.median(seconds["drafts"]),
+        "seconds_plain": statistics.median(seconds["plain"]),
     }
 
 

@@ -121,6 +121,9 @@ class ScriptedEngine:
     def count_prefix_cache(self) -> dict[str, int]:
         return {"tokens_found": 3}
 
+    def count_drafts(self) -> dict[str, int]:
+        return {"guessed": 5, "right": 4}
+
     def start_sampling(self) -> ScriptedRun:
         return ScriptedRun(self)
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from helpers import build_tokens, create_random_model, get_flat
 from memory_r1_engine.core import TorchEngine
-from memory_r1_engine.sampling import draw_tokens
+from memory_r1_engine.drawing import draw_tokens
 from memory_r1_engine.types import Constraint, Datum, EngineError, SampleJob, SampleResult
 
 REGEX = Constraint("regex", r"(ADD|NOOP|UPDATE [0-9]{1,2}): [a-z ]{2,12}")

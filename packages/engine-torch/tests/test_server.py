@@ -71,7 +71,10 @@ def test_capabilities(caller: Caller) -> None:
     assert answer["loss_fn_settings"]["cross_entropy"] == []
     assert answer["constraints"] == ["regex", "json_schema", "tools"]
     assert answer["prefix_cache"] == {"block_tokens": 128, "max_bytes": 1 << 20}
-    assert caller.http.get("/api/v1/metrics").json() == {"prefix_cache": {"tokens_found": 3}}
+    assert caller.http.get("/api/v1/metrics").json() == {
+        "prefix_cache": {"tokens_found": 3},
+        "drafts": {"guessed": 5, "right": 4},
+    }
 
 
 @pytest.mark.parametrize(

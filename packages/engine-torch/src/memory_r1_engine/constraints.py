@@ -42,6 +42,19 @@ class ConstraintState:
         elif not self._matcher.consume_token(token):
             raise EngineError(400, f"the constraint failed: {self._matcher.get_error()[:300]}")
 
+    def look_ahead(self, draft: Sequence[int]) -> list[bytes]:
+        """The masks of now and after each token of `draft` (none of them ends a turn), as far as those are allowed. The
+        state stays where it is."""
+        masks = [self.compute_mask()]
+        for token in draft:
+            if not is_allowed(masks[-1], token):
+                break
+            self.consume(token)
+            masks.append(self.compute_mask())
+        if len(masks) > 1:
+            self._matcher.rollback(len(masks) - 1)
+        return masks
+
 
 class ConstraintCompiler:
     """Compiles constraints for one tokenizer and hands out fresh states."""
@@ -156,8 +169,20 @@ def forbid_tokens(logits: torch.Tensor, rows: Sequence[int], forbidden: torch.Te
 
 
 @dataclass(frozen=True)
+class MaskRequest:
+    """A state that is to consume the tokens that were chosen, and then to say what may follow each token of a draft."""
+
+    state: ConstraintState
+    chosen: Sequence[int]
+    draft: Sequence[int]
+
+
+@dataclass(frozen=True)
 class NextMasks:
-    """What may not follow in each of some states, states x vocabulary, and the states that failed, by their place."""
+    """What may not follow, rows x vocabulary, of each request: in its state, and after each token of its draft.
+
+    Rows behind a token of the draft that is not allowed forbid nothing. `failures`: by the request's place.
+    """
 
     forbidden: torch.Tensor
     failures: dict[int, EngineError]
@@ -174,20 +199,20 @@ class MaskThread:
         self._vocabulary_size = vocabulary_size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="masks")
 
-    def start(self, states: Sequence[tuple[ConstraintState, int | None]]) -> Future[NextMasks]:
-        """Each state consumes its token, where there is one, and then says what may follow."""
-        return self._thread.submit(self._compute, states)
+    def start(self, requests: Sequence[MaskRequest]) -> Future[NextMasks]:
+        return self._thread.submit(self._compute, requests)
 
-    def _compute(self, states: Sequence[tuple[ConstraintState, int | None]]) -> NextMasks:
+    def _compute(self, requests: Sequence[MaskRequest]) -> NextMasks:
         everything = b"\xff" * -(-self._vocabulary_size // 8)
-        masks: list[bytes] = []
+        rows: list[bytes] = []
         failures: dict[int, EngineError] = {}
-        for place, (state, token) in enumerate(states):
+        for place, request in enumerate(requests):
+            masks: list[bytes] = []
             try:
-                if token is not None:
-                    state.consume(token)
-                masks.append(state.compute_mask())
+                for token in request.chosen:
+                    request.state.consume(token)
+                masks = request.state.look_ahead(request.draft)
             except EngineError as error:
                 failures[place] = error
-                masks.append(everything)
-        return NextMasks(unpack_forbidden(masks, self._vocabulary_size), failures)
+            rows += [*masks, *[everything] * (1 + len(request.draft) - len(masks))]
+        return NextMasks(unpack_forbidden(rows, self._vocabulary_size), failures)

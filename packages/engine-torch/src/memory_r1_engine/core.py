@@ -29,6 +29,7 @@ from memory_r1_engine.adapters import (
 )
 from memory_r1_engine.checkpoints import verify_folder, write_folder, write_tensors
 from memory_r1_engine.constraints import ConstraintCompiler, MaskThread
+from memory_r1_engine.drafting import DRAFT_ROWS
 from memory_r1_engine.language_model import LanguageModel
 from memory_r1_engine.memory import GIB, CheckpointingMode, TrainingLimits, TrainingMemoryError
 from memory_r1_engine.prefix_cache import (
@@ -112,6 +113,7 @@ class TorchEngine:
         pack_bytes: int = PACK_BYTES,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         prefix_block_tokens: int | None = None,
+        draft_rows: int = DRAFT_ROWS,
     ) -> None:
         """Load the base from a Hugging Face directory.
 
@@ -121,6 +123,7 @@ class TorchEngine:
         sampling, `pack_bytes` the base's in each of two packed layouts (products.py), `prefix_cache_bytes` the keys
         and values of prompts that are kept across requests (0: none). Prompts are computed in blocks of
         `prefix_block_tokens` (128, and 512 on a GPU), which decides their rounding; what is kept does not.
+        Sequences get drafts in decode steps of up to `draft_rows` rows (drafting.py; 0: never).
         `gradient_checkpointing` and `attention` are explained in memory.py and tree_attention.py.
         `shared_prefix_packing=False` runs every sequence in a row of its own (for tests and benchmarks).
         """
@@ -149,7 +152,11 @@ class TorchEngine:
         )
         self._shared_prefix_packing = shared_prefix_packing
         self._sampler_tools = SamplerTools(
-            self._model, self._compiler, MaskThread(self._model.vocabulary_size), cache_bytes
+            self._model,
+            self._compiler,
+            MaskThread(self._model.vocabulary_size),
+            cache_bytes,
+            draft_rows,
         )
         if prefix_block_tokens is None:
             prefix_block_tokens = _BLOCK_TOKENS if self._device.type == "cpu" else _GPU_BLOCK_TOKENS
@@ -399,6 +406,10 @@ class TorchEngine:
         """What the prefix cache holds and did, by name; safe from any thread."""
         counts = PrefixCacheCounts() if self._prefix_cache is None else self._prefix_cache.counts
         return asdict(counts)
+
+    def count_drafts(self) -> dict[str, int]:
+        """Tokens that were guessed while sampling, and those of them that were right; safe from any thread."""
+        return asdict(self._sampler_tools.drafts)
 
     def _start_reader(self, snapshot_id: str | None) -> PromptReader:
         """Make a snapshot's weights active; what reads prompts with them."""

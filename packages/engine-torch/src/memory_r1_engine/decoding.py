@@ -1,4 +1,4 @@
-"""Keys and values of a decode batch: those of its prompts, and those of its sequences, which grow by a token a step."""
+"""Keys and values of a decode batch: those of its prompts, and those of its sequences, which grow with every step."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ PromptHiddenReader = Callable[[int], HiddenReader | None]
 class DecodeSession(Protocol):
     """A batch of sequences, each continuing a prompt. Only `add` and `keep` change their order and number."""
 
+    takes_runs: bool
+    """Whether a step may append several tokens to a sequence."""
+
     def add(
         self, prompts: Sequence[Sequence[int]], owners: Sequence[int], see: PromptHiddenReader
     ) -> list[torch.Tensor]:
@@ -31,8 +34,16 @@ class DecodeSession(Protocol):
         """
         ...
 
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append one token to each sequence; returns its hidden states, sequences x hidden size."""
+    def step(self, runs: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Append a run of tokens to each sequence, of one or more; returns the hidden states of all of them in order,
+        tokens x hidden size."""
+        ...
+
+    def settle(self, kept: Sequence[int]) -> None:
+        """Of the last step's runs only so many first tokens stay (0 for sequences that have joined since).
+
+        To be called before the next step.
+        """
         ...
 
     def keep(self, indices: Sequence[int]) -> None:
@@ -48,19 +59,30 @@ def start_decoding(model: LanguageModel, reader: PromptReader) -> DecodeSession:
 class _TreeDecoding:
     """One row of prompt keys for each distinct prompt, whose samples attend as one block of queries.
 
-    Also the attention pass of a decode step: queries of all sequences come as one row of tokens. The sequences' own
-    keys are aligned at their newest token; what lies before a sequence's first is masked.
+    Also the attention pass of a decode step: queries of all sequences come as one row of tokens. Own keys of all
+    sequences lie in the same columns, as many for each step as its longest run has tokens; a column that a sequence
+    does not use is a gap to it, and masked.
     """
+
+    takes_runs = True
 
     def __init__(self, model: LanguageModel, reader: PromptReader) -> None:
         self._model = model
         self._reader = reader
-        # By row of prompt keys; by sequence: its row, and its first column of own keys.
+        # By row of prompt keys; by sequence: its row, and how many tokens of its own it has.
         self._lengths: list[int] = []
         self._owners: list[int] = []
-        self._starts: list[int] = []
-        self._steps = 0
-        # By layer: rows x key heads x tokens x size, and sequences x key heads x steps x size.
+        self._own_lengths: list[int] = []
+        # Columns of own keys, how many of them are of a step that is not settled, and which of the others are gaps
+        # (None: none is).
+        self._columns_used = 0
+        self._width = 0
+        self._gaps: torch.Tensor | None = None
+        # During a step: the cell of each token in the grid sequences x width; None where they are the same.
+        self._cells: torch.Tensor | None = None
+        # During a step: what of a run its queries do not see, width x width; None where a run is one token.
+        self._later: torch.Tensor | None = None
+        # By layer: rows x key heads x tokens x size, and sequences x key heads x columns x size.
         self._prompt_keys: dict[int, torch.Tensor] = {}
         self._prompt_values: dict[int, torch.Tensor] = {}
         self._own_keys: dict[int, torch.Tensor] = {}
@@ -82,8 +104,16 @@ class _TreeDecoding:
             self._store_prompt(rows[index], blocks)
             last_hidden.append(blocks[-1].last_hidden)
         self._owners += [rows[owner] for owner in owners]
-        self._starts += [self._steps] * len(owners)
-        if self._steps > 0:
+        self._own_lengths += [0] * len(owners)
+        if self._columns_used > 0:
+            settled = self._columns_used - self._width
+            before = len(self._owners) - len(owners)
+            self._gaps = torch.cat(
+                [
+                    self._read_gaps(before, settled),
+                    torch.ones(len(owners), settled, dtype=torch.bool, device=self._model.device),
+                ]
+            )
             for buffers in (self._own_keys, self._own_values):
                 for layer, tensor in buffers.items():
                     # Zeros, not empty: see _store_prompt.
@@ -114,27 +144,77 @@ class _TreeDecoding:
                     buffer[row, :, start : start + part.shape[1]] = part
                     start += part.shape[1]
 
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+    def step(self, runs: Sequence[Sequence[int]]) -> torch.Tensor:
+        self._compact()
         last = self._model.max_context_length - 1
-        positions = [
-            min(self._lengths[owner] + self._steps - start, last)
-            for owner, start in zip(self._owners, self._starts, strict=True)
+        starts = [
+            self._lengths[owner] + own
+            for owner, own in zip(self._owners, self._own_lengths, strict=True)
         ]
-        hidden = self._model.run_attention(tokens, positions, self)
-        self._steps += 1
-        return hidden
+        positions = [
+            min(start + place, last)
+            for start, run in zip(starts, runs, strict=True)
+            for place in range(len(run))
+        ]
+        self._width = max(len(run) for run in runs)
+        self._cells = self._later = None
+        if self._width > 1:
+            cells = [
+                sequence * self._width + place
+                for sequence, run in enumerate(runs)
+                for place in range(len(run))
+            ]
+            self._cells = torch.tensor(cells, device=self._model.device)
+            self._later = torch.ones(
+                self._width, self._width, dtype=torch.bool, device=self._model.device
+            ).triu_(1)
+        self._columns_used += self._width
+        tokens = [token for run in runs for token in run]
+        return self._model.run_attention(tokens, positions, self)
+
+    def settle(self, kept: Sequence[int]) -> None:
+        width, self._width = self._width, 0
+        for sequence, count in enumerate(kept):
+            self._own_lengths[sequence] += count
+        if self._gaps is None and all(count == width for count in kept):
+            return
+        counts = torch.tensor(kept, device=self._model.device)
+        new = torch.arange(width, device=self._model.device)[None, :] >= counts[:, None]
+        self._gaps = torch.cat([self._read_gaps(len(kept), self._columns_used - width), new], dim=1)
+
+    def _read_gaps(self, sequences: int, columns: int) -> torch.Tensor:
+        if self._gaps is not None:
+            return self._gaps
+        return torch.zeros(sequences, columns, dtype=torch.bool, device=self._model.device)
+
+    def _compact(self) -> None:
+        """Move every sequence's own keys to the front, where most columns are gaps to all."""
+        longest = max(self._own_lengths)
+        if self._gaps is None or self._columns_used < 2 * longest + _FIRST_CAPACITY:
+            return
+        # Stable: the used columns of a sequence first, in their order.
+        order = self._gaps.sort(dim=1, stable=True).indices[:, :longest, None]
+        for buffers in (self._own_keys, self._own_values):
+            for layer, tensor in buffers.items():
+                index = order[:, None].expand(-1, tensor.shape[1], -1, tensor.shape[3])
+                buffers[layer] = tensor.gather(2, index)
+        counts = torch.tensor(self._own_lengths, device=self._model.device)
+        gaps = torch.arange(longest, device=self._model.device)[None, :] >= counts[:, None]
+        self._gaps = gaps if min(self._own_lengths) < longest else None
+        self._columns_used = longest
 
     def keep(self, indices: Sequence[int]) -> None:
-        self._starts = [self._starts[position] for position in indices]
+        self._own_lengths = [self._own_lengths[position] for position in indices]
         self._owners = [self._owners[position] for position in indices]
-        # Columns before every remaining sequence's first hold nothing any more.
-        surplus = min(self._starts, default=self._steps)
         index = torch.tensor(indices, dtype=torch.long, device=self._model.device)
         for buffers in (self._own_keys, self._own_values):
             for layer, tensor in buffers.items():
-                buffers[layer] = tensor[index, :, surplus:]
-        self._steps -= surplus
-        self._starts = [start - surplus for start in self._starts]
+                buffers[layer] = tensor[index]
+        if self._gaps is not None:
+            self._gaps = self._gaps[index]
+        if not indices:
+            self._columns_used = self._width = 0
+            self._gaps = None
         used = sorted(set(self._owners))
         if used and (len(self._lengths) - len(used)) * _UNUSED_PROMPT_SHARE >= len(self._lengths):
             kept = torch.tensor(used, device=self._model.device)
@@ -156,14 +236,15 @@ class _TreeDecoding:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        own_keys = self._append(self._own_keys, layer, key)
-        own_values = self._append(self._own_values, layer, value)
         prompt_keys = self._prompt_keys[layer]
         prompt_values = self._prompt_values[layer]
         prompts, groups, longest, size = prompt_keys.shape
-        sequences = query.shape[1]
-        # sequences x key heads x group members x size
-        grouped = (query * scale).view(groups, -1, sequences, size).permute(2, 0, 1, 3)
+        sequences, width, heads = len(self._owners), self._width, query.shape[0]
+        # sequences x heads x width x size
+        own_keys = self._append(self._own_keys, layer, self._to_cells(key))
+        own_values = self._append(self._own_values, layer, self._to_cells(value))
+        # sequences x key heads x group members (each with the run's queries) x size
+        grouped = self._to_cells(query * scale).reshape(sequences, groups, -1, size)
         members = grouped.shape[2]
 
         folded = self._to_grid(grouped).permute(0, 2, 1, 3, 4)
@@ -175,10 +256,12 @@ class _TreeDecoding:
         scores = torch.cat([prompt_scores, own_scores], dim=-1)
         if self._padding is not None:
             scores[..., :longest].masked_fill_(self._padding, float("-inf"))
-        if self._unborn is not None:
-            width = min(self._unborn.shape[-1], self._steps + 1)
-            own = scores[..., longest : longest + width]
-            own.masked_fill_(self._unborn[..., :width], float("-inf"))
+        if self._gaps is not None:
+            settled = scores[..., longest : longest + self._columns_used - width]
+            settled.masked_fill_(self._gaps[:, None, None, :], float("-inf"))
+        if self._later is not None:
+            run = scores.view(sequences, groups, -1, width, scores.shape[-1])[..., -width:]
+            run.masked_fill_(self._later, float("-inf"))
         weights = torch.softmax(scores, dim=-1)
 
         prompt_weights = self._to_grid(weights[..., :longest]).permute(0, 2, 1, 3, 4)
@@ -188,22 +271,37 @@ class _TreeDecoding:
         ).view(prompts, groups, self._columns, members, size)
         output = self._from_grid(attended.permute(0, 2, 1, 3, 4))
         output = output + torch.matmul(weights[..., longest:], own_values)
-        return output.reshape(sequences, groups * members, size)
+        if self._cells is None:
+            return output.reshape(sequences, heads, size)
+        output = output.reshape(sequences, heads, width, size).transpose(1, 2)
+        return output.reshape(sequences * width, heads, size)[self._cells]
+
+    def _to_cells(self, tensor: torch.Tensor) -> torch.Tensor:
+        """heads x tokens x size -> sequences x heads x width x size; cells beyond a run's end are zero."""
+        by_token = tensor.transpose(0, 1)
+        if self._cells is None:
+            return by_token.unsqueeze(2)
+        heads, _, size = tensor.shape
+        sequences = len(self._owners)
+        # Zeros, not empty: see _store_prompt.
+        grid = tensor.new_zeros(sequences * self._width, heads, size)
+        grid[self._cells] = by_token
+        return grid.view(sequences, self._width, heads, size).transpose(1, 2)
 
     def _append(
         self, buffers: dict[int, torch.Tensor], layer: int, new: torch.Tensor
     ) -> torch.Tensor:
-        """Store this step's vectors (heads x sequences x size); returns all of the sequences' own so far."""
-        heads, sequences, size = new.shape
+        """Store this step's vectors (sequences x heads x width x size); returns all of the sequences' own so far."""
+        sequences, heads, width, size = new.shape
         buffer = buffers.get(layer)
-        if buffer is None or self._steps == buffer.shape[2]:
-            capacity = max(_FIRST_CAPACITY, 2 * self._steps)
-            grown = new.new_empty(sequences, heads, capacity, size)
+        used = self._columns_used
+        if buffer is None or used > buffer.shape[2]:
+            grown = new.new_empty(sequences, heads, max(_FIRST_CAPACITY, 2 * used), size)
             if buffer is not None:
-                grown[:, :, : self._steps] = buffer
+                grown[:, :, : used - width] = buffer[:, :, : used - width]
             buffers[layer] = buffer = grown
-        buffer[:, :, self._steps] = new.transpose(0, 1)
-        return buffer[:, :, : self._steps + 1]
+        buffer[:, :, used - width : used] = new
+        return buffer[:, :, :used]
 
     def _place(self) -> None:
         """Give every sequence a cell of the grid prompts x columns, where columns is the most sequences of a prompt."""
@@ -223,9 +321,6 @@ class _TreeDecoding:
         lengths = [self._lengths[owner] for owner in self._owners]
         if min(lengths) < longest:
             self._padding = _mark_columns(longest, lengths, device).logical_not_()
-        self._unborn: torch.Tensor | None = None
-        if any(self._starts):
-            self._unborn = _mark_columns(max(self._starts), self._starts, device)
 
     def _to_grid(self, tensor: torch.Tensor) -> torch.Tensor:
         """sequences x ... -> prompts x columns x ..., empty cells zero."""
@@ -251,6 +346,8 @@ def _mark_columns(count: int, ends: Sequence[int], device: torch.device) -> torc
 
 class _CacheDecoding:
     """For models without tree attention: transformers' own cache, one batch for each prompt's samples."""
+
+    takes_runs = False
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -278,17 +375,20 @@ class _CacheDecoding:
         self._prompts += len(prompts)
         return last_hidden
 
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
+    def step(self, runs: Sequence[Sequence[int]]) -> torch.Tensor:
         parts = []
         last = self._model.max_context_length - 1
         for owner in sorted(set(self._owners)):
             column = [
-                [token] for token, other in zip(tokens, self._owners, strict=True) if other == owner
+                list(run) for run, other in zip(runs, self._owners, strict=True) if other == owner
             ]
             position = min(self._lengths[owner], last)
             parts.append(self._model.run_cached(column, position, self._caches[owner])[:, 0])
             self._lengths[owner] += 1
         return torch.cat(parts)
+
+    def settle(self, kept: Sequence[int]) -> None:
+        """Runs of one token: nothing is taken back."""
 
     def keep(self, indices: Sequence[int]) -> None:
         kept = set(indices)

@@ -7,7 +7,7 @@ that grow by doubling, and finished sequences leave the batch when copying the r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,11 +17,20 @@ import torch
 from memory_r1_engine.constraints import (
     ConstraintCompiler,
     ConstraintState,
+    MaskRequest,
     MaskThread,
     NextMasks,
     forbid_tokens,
 )
 from memory_r1_engine.decoding import start_decoding
+from memory_r1_engine.drafting import (
+    DRAFT_ROWS,
+    DraftCounts,
+    Drafter,
+    NgramIndex,
+    index_ngrams,
+)
+from memory_r1_engine.drawing import draw_tokens
 from memory_r1_engine.language_model import LanguageModel
 from memory_r1_engine.prefix_cache import PromptReader
 from memory_r1_engine.training import HEAD_BYTES, check_tokens
@@ -34,7 +43,6 @@ MAX_BATCH_SEQUENCES = 512
 """Sequences of one decode batch, which bounds the logits of a step."""
 
 _DROP_SHARE = 8
-_CDF_BLOCK = 256
 _MARGIN_TOKENS = 8
 """Tokens decoded before a stop string's longest form, so that what a tokenizer drops at a text's start is not in it."""
 
@@ -47,6 +55,8 @@ class SamplerTools:
     compiler: ConstraintCompiler
     masks: MaskThread
     cache_bytes: int = CACHE_BYTES
+    draft_rows: int = DRAFT_ROWS
+    drafts: DraftCounts = field(default_factory=DraftCounts)
 
 
 @dataclass
@@ -64,14 +74,43 @@ class _Sequence:
     logprobs: list[float] = field(default_factory=list)
     stop_reason: Literal["stop", "length"] | None = None
     failure: EngineError | None = None
+    drafter: Drafter | None = None
+    # Guesses that the last step put to the model behind the newest token, how many tokens the last choice took, and
+    # whether the last step had a run of this sequence.
+    draft: list[int] = field(default_factory=list)
+    taken: int = 0
+    has_run: bool = False
 
     @property
     def is_done(self) -> bool:
         return self.stop_reason is not None or self.failure is not None
 
-    def append(self, token: int, logprob: float) -> None:
+    def take(self, tokens: Sequence[int], logprobs: Sequence[float]) -> None:
+        """Extend the sequence by what was drawn behind its newest token and each token of its draft.
+
+        What follows a wrong guess is not used.
+        """
+        before = len(self.tokens)
+        guesses: list[int | None] = [*self.draft, None]
+        for token, logprob, guess in zip(tokens, logprobs, guesses, strict=True):
+            self._append(token, logprob)
+            if self.is_done or token != guess:
+                break
+        self.taken = len(self.tokens) - before
+
+    def guess(self, drafter: Drafter, limit: int) -> None:
+        """Make the draft for the next step, of at most `limit` tokens."""
+        room = self.settings.max_tokens - len(self.tokens) - 1
+        for token in drafter.draft(min(limit, room)):
+            if token in self.stop_tokens:
+                break
+            self.draft.append(token)
+
+    def _append(self, token: int, logprob: float) -> None:
         self.tokens.append(token)
         self.logprobs.append(logprob)
+        if self.drafter is not None:
+            self.drafter.append(token)
         if token in self.stop_tokens or (
             self.ends_text is not None and self.ends_text(self.tokens)
         ):
@@ -301,9 +340,10 @@ class _Batch:
         self._tools = tools
         self._session = start_decoding(tools.model, reader)
         self._live: list[_Sequence] = []
-        # Final hidden states from which the next tokens come, and each sequence's row of them.
+        # Final hidden states from which the next tokens come, and each sequence's rows of them: behind its newest
+        # token, and behind each token of its draft.
         self._hidden: torch.Tensor | None = None
-        self._rows: list[int] = []
+        self._rows: list[list[int]] = []
         # What is begun of the masks for the next choice.
         self._masks: list[tuple[list[_Sequence], Future[NextMasks]]] = []
 
@@ -347,9 +387,10 @@ class _Batch:
         for one in ordered:
             if one.settings.prompt_logprobs and prompt_logprobs[one.job] is None:
                 prompt_logprobs[one.job] = scorers[order[one.settings.tokens]].scores
-        before = [] if self._hidden is None else [self._hidden[row] for row in self._rows]
-        self._rows = [*range(len(before)), *(len(before) + owner for owner in owners)]
-        self._hidden = torch.stack([*before, *last_hidden])
+        last = torch.stack(last_hidden)
+        before = 0 if self._hidden is None else len(self._hidden)
+        self._hidden = last if self._hidden is None else torch.cat([self._hidden, last])
+        self._rows += [[before + owner] for owner in owners]
         self._live += ordered
         self._begin_masks(ordered)
 
@@ -360,17 +401,41 @@ class _Batch:
         model = self._tools.model
         with torch.no_grad():
             logits = model.compute_logits(self._hidden).to(model.logit_dtype)
-            if self._rows != list(range(len(logits))):
-                logits = logits[torch.tensor(self._rows, device=logits.device)]
             self._choose(logits)
+            self._session.settle([one.taken if one.has_run else 0 for one in self._live])
             ended = sum(one.is_done for one in self._live)
             if ended == len(self._live):
                 return
             if ended * _DROP_SHARE >= len(self._live):
                 self._drop_ended()
+            self._draft()
             self._begin_masks(self._live)
-            self._hidden = self._session.step([one.tokens[-1] for one in self._live])
-            self._rows = list(range(len(self._live)))
+            runs = [[one.tokens[-1], *one.draft] for one in self._live]
+            self._hidden = self._session.step(runs)
+            self._rows = []
+            for one, run in zip(self._live, runs, strict=True):
+                one.has_run = True
+                first = 0 if not self._rows else self._rows[-1][-1] + 1
+                self._rows.append(list(range(first, first + len(run))))
+
+    def _draft(self) -> None:
+        """Guess what follows, where sequences are so few that a step of more rows costs little more."""
+        growing = [one for one in self._live if not one.is_done]
+        for one in self._live:
+            one.draft = []
+        limit = self._tools.draft_rows // len(growing) - 1
+        if limit < 1 or not self._session.takes_runs:
+            return
+        indexes: dict[tuple[int, ...], NgramIndex] = {}
+        for one in growing:
+            if one.drafter is None:
+                prompt = one.settings.tokens
+                if prompt not in indexes:
+                    indexes[prompt] = index_ngrams(prompt)
+                one.drafter = Drafter(prompt, indexes[prompt])
+                for token in one.tokens:
+                    one.drafter.append(token)
+            one.guess(one.drafter, limit)
 
     def _drop_ended(self) -> None:
         """Between a choice and the step that follows it, or before others join."""
@@ -383,48 +448,71 @@ class _Batch:
 
     def _begin_masks(self, sequences: Sequence[_Sequence]) -> None:
         """Have the next masks of these computed while the model runs."""
-        masked: list[_Sequence] = []
-        states: list[tuple[ConstraintState, int | None]] = []
-        for one in sequences:
-            if one.constraint is not None and not one.is_done:
-                masked.append(one)
-                states.append((one.constraint, one.tokens[-1] if one.tokens else None))
+        masked = [one for one in sequences if one.constraint is not None and not one.is_done]
+        requests = [
+            MaskRequest(one.constraint, one.tokens[len(one.tokens) - one.taken :], one.draft)
+            for one in masked
+            if one.constraint is not None
+        ]
         if masked:
-            self._masks.append((masked, self._tools.masks.start(states)))
+            self._masks.append((masked, self._tools.masks.start(requests)))
 
-    def _apply_masks(self, logits: torch.Tensor) -> None:
-        places = {id(one): place for place, one in enumerate(self._live)}
+    def _apply_masks(self, logits: torch.Tensor, first_rows: Mapping[int, int]) -> None:
+        """`first_rows`: of each growing sequence, by its id, the first of its rows of `logits`."""
         for masked, pending in self._masks:
             masks = pending.result()
             for index, failure in masks.failures.items():
                 masked[index].failure = failure
-            kept = [index for index, one in enumerate(masked) if id(one) in places]
-            rows = [places[id(masked[index])] for index in kept]
+            rows: list[int] = []
+            kept: list[int] = []
+            start = 0
+            for one in masked:
+                count = 1 + len(one.draft)
+                if id(one) in first_rows:
+                    rows += range(first_rows[id(one)], first_rows[id(one)] + count)
+                    kept += range(start, start + count)
+                start += count
             if rows:
-                whole = len(kept) == len(masked)
+                whole = len(kept) == len(masks.forbidden)
                 forbid_tokens(logits, rows, masks.forbidden if whole else masks.forbidden[kept])
         self._masks = []
 
     def _choose(self, logits: torch.Tensor) -> None:
-        """Extend every unfinished sequence by a token drawn from its row of `logits` (overwritten)."""
-        self._apply_masks(logits)
-        places = [place for place, one in enumerate(self._live) if not one.is_done]
-        chosen = [self._live[place] for place in places]
-        if not chosen:
-            return
-        if len(places) < len(self._live):
-            logits = logits[torch.tensor(places, device=logits.device)]
+        """Extend every unfinished sequence by what is drawn from its rows of `logits` (overwritten)."""
+        growing = [
+            (one, rows) for one, rows in zip(self._live, self._rows, strict=True) if not one.is_done
+        ]
+        for one in self._live:
+            # Of an ended sequence's run, which is its last token once more.
+            one.taken = 1
+        first_rows: dict[int, int] = {}
+        picked: list[int] = []
+        for one, rows in growing:
+            first_rows[id(one)] = len(picked)
+            picked += rows
+        if picked != list(range(len(logits))):
+            logits = logits[torch.tensor(picked, device=logits.device)]
+        self._apply_masks(logits, first_rows)
         logprobs = torch.log_softmax(logits, dim=-1)
         tokens = draw_tokens(
             logprobs,
-            temperatures=[one.settings.temperature for one in chosen],
-            top_ks=[one.settings.top_k for one in chosen],
-            top_ps=[one.settings.top_p for one in chosen],
-            uniforms=[float(one.uniforms[len(one.tokens)]) for one in chosen],
+            temperatures=[one.settings.temperature for one, rows in growing for _ in rows],
+            top_ks=[one.settings.top_k for one, rows in growing for _ in rows],
+            top_ps=[one.settings.top_p for one, rows in growing for _ in rows],
+            uniforms=[
+                float(one.uniforms[len(one.tokens) + place])
+                for one, rows in growing
+                for place in range(len(rows))
+            ],
         )
         values = logprobs.gather(1, tokens[:, None]).squeeze(1).tolist()
-        for one, token, value in zip(chosen, tokens.tolist(), values, strict=True):
-            one.append(token, value)
+        drawn = tokens.tolist()
+        for one, rows in growing:
+            first = first_rows[id(one)]
+            if one.failure is None:
+                one.take(drawn[first : first + len(rows)], values[first : first + len(rows)])
+                self._tools.drafts.guessed += len(one.draft)
+                self._tools.drafts.right += one.taken - 1
 
 
 class _PromptScorer:
@@ -449,90 +537,3 @@ class _PromptScorer:
             following = self._prompt[first + start + 1 : first + stop + 1]
             targets = torch.tensor(following, device=logprobs.device)
             self.scores.extend(logprobs.gather(1, targets[:, None]).squeeze(1).tolist())
-
-
-def draw_tokens(
-    logprobs: torch.Tensor,
-    *,
-    temperatures: Sequence[float],
-    top_ks: Sequence[int],
-    top_ps: Sequence[float],
-    uniforms: Sequence[float],
-) -> torch.Tensor:
-    """One token for each row of normalised log-probabilities, by inverting its distribution function at `uniforms`.
-
-    Temperature 0 takes the most probable token. top_k and top_p cut the distribution after the temperature, in that
-    order; top_p keeps the smallest set of most probable tokens that reaches it.
-    """
-    device = logprobs.device
-    drawn = [index for index, temperature in enumerate(temperatures) if temperature > 0]
-    everything = len(drawn) == len(temperatures)
-    if everything:
-        tokens = torch.zeros(len(drawn), dtype=torch.long, device=device)
-    else:
-        tokens = logprobs.argmax(dim=-1)
-        if not drawn:
-            return tokens
-    index = torch.tensor(drawn, device=device)
-    weights = logprobs if everything else logprobs[index]
-    if any(temperatures[row] != 1 for row in drawn):
-        scale = torch.tensor([temperatures[row] for row in drawn], device=device).to(weights)
-        weights = torch.softmax(weights / scale[:, None], dim=-1)
-    else:
-        weights = weights.exp()
-    cut = [place for place, row in enumerate(drawn) if top_ks[row] != -1 or top_ps[row] < 1]
-    if cut:
-        rows = torch.tensor(cut, device=device)
-        weights[rows] = _cut_tail(
-            weights[rows],
-            [top_ks[drawn[place]] for place in cut],
-            [top_ps[drawn[place]] for place in cut],
-        )
-    heights = torch.tensor([uniforms[row] for row in drawn], dtype=torch.float64, device=device)
-    tokens[index] = _invert(weights, heights)
-    return tokens
-
-
-def _cut_tail(
-    weights: torch.Tensor, top_ks: Sequence[int], top_ps: Sequence[float]
-) -> torch.Tensor:
-    """Probabilities with those outside top_k, then outside top_p, set to zero (not renormalised)."""
-    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
-    size = weights.shape[-1]
-    counts = torch.tensor(
-        [size if top_k == -1 else top_k for top_k in top_ks], device=weights.device
-    )
-    ordered = ordered.masked_fill(
-        torch.arange(size, device=weights.device)[None, :] >= counts[:, None], 0
-    )
-    cumulative = ordered.cumsum(dim=-1, dtype=torch.float64)
-    limits = torch.tensor(top_ps, dtype=torch.float64, device=weights.device)[:, None]
-    before = cumulative - ordered
-    reached = (before >= limits * cumulative[:, -1:]) & (limits < 1)
-    return torch.zeros_like(weights).scatter_(1, order, ordered.masked_fill_(reached, 0))
-
-
-def _invert(weights: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
-    """The first token at which the running sum of `weights` exceeds `heights` (0 to 1) of the total.
-
-    In two levels, so that no running sum over the whole vocabulary is made.
-    """
-    rows, size = weights.shape
-    padding = -size % _CDF_BLOCK
-    if padding:
-        weights = torch.nn.functional.pad(weights, (0, padding))
-    blocks = weights.view(rows, -1, _CDF_BLOCK)
-    sums = blocks.sum(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    goal = heights * sums[:, -1]
-    block = _first_above(sums, goal)
-    every = torch.arange(rows, device=weights.device)
-    goal = goal - torch.where(block > 0, sums[every, (block - 1).clamp(min=0)], 0.0)
-    inner = blocks[every, block].cumsum(dim=-1, dtype=torch.float64)
-    return block * _CDF_BLOCK + _first_above(inner, goal)
-
-
-def _first_above(running: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
-    """Index of the first running sum above `goal`; rounding at the end falls on the last one that grew."""
-    first = (running <= goal[:, None]).sum(dim=-1)
-    last = (running < running[:, -1:]).sum(dim=-1)
-    return torch.minimum(first, last)

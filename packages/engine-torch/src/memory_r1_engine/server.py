@@ -210,7 +210,8 @@ def _protocol_routes(
 
     @router.get("/metrics")
     async def metrics() -> dict[str, Any]:
-        return {"prefix_cache": service.engine.count_prefix_cache()}
+        engine = service.engine
+        return {"prefix_cache": engine.count_prefix_cache(), "drafts": engine.count_drafts()}
 
     @router.post("/client/config")
     async def client_config(_: protocol.ClientConfigRequest) -> dict[str, bool]:
