@@ -49,7 +49,7 @@ def test_float64_has_no_packed_form() -> None:
 def test_a_layer_computes_the_same_packed_and_not(packs: bool, has_adapter: bool) -> None:
     base = torch.nn.Linear(48, 72).requires_grad_(False)
     layer = LoraLinear(base)
-    layer.packs = packs
+    layer.packs = layer.packs_transposed = packs
     down, up = make((4, 48), torch.float32, 4), make((72, 4), torch.float32, 5)
     weight = base.weight.double()
     if has_adapter:
@@ -76,3 +76,6 @@ def test_only_a_base_within_the_budget_is_packed(
     engine = TorchEngine(tiny_model_directory, threads=1, pack_bytes=pack_bytes)
     packs = packs and has_kernels("cpu", torch.float32)
     assert {linear.packs for linear in engine._model.linears.values()} == {packs}
+    transposed = [linear for linear in engine._model.linears.values() if linear.packs_transposed]
+    assert engine._model.head not in transposed
+    assert len(transposed) == (len(engine._model.linears) - 1 if packs else 0)

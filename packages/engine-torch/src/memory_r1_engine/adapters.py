@@ -37,7 +37,8 @@ class LoraLinear(nn.Module):
     """A frozen linear layer plus the active adapter's pair, or the layer alone where `active` is None.
 
     `merged`, where it is set, is the weight with an adapter in it, for sampling without a product of its own.
-    With `packs` the layer keeps its weight in the layout of `multiply` as well, and the transposed one for gradients.
+    With `packs` the layer keeps its weight in the layout of `multiply` as well, with `packs_transposed` the transposed
+    one too, for gradients.
     Our own forward instead of PEFT's: PEFT upcasts every input of a bfloat16 base to float32 and adds the low-rank
     product in passes of its own; here it is accumulated into the output, and only what training needs has a
     gradient.
@@ -51,6 +52,7 @@ class LoraLinear(nn.Module):
         self.active: LoraPair | None = None
         self.merged: torch.Tensor | None = None
         self.packs = False
+        self.packs_transposed = False
         self._packed: torch.Tensor | None = None
         self._packed_transposed: torch.Tensor | None = None
 
@@ -92,7 +94,7 @@ class LoraLinear(nn.Module):
 
     def multiply_transposed(self, gradient: torch.Tensor) -> torch.Tensor:
         """gradient @ weight: what a gradient of the output says of the inputs. Without gradients of its own."""
-        if self.packs and self._packed_transposed is None:
+        if self.packs_transposed and self._packed_transposed is None:
             self._packed_transposed = pack_weight(self.base.weight.t())
         weight = self._packed_transposed
         return multiply(gradient, self.base.weight.t() if weight is None else weight)

@@ -81,6 +81,8 @@ class LanguageModel:
         packs = fits and has_kernels(device.type, dtype)
         for linear in self.linears.values():
             linear.packs = packs
+            # Its copy would be the largest, for one product of few rows in a whole backward pass.
+            linear.packs_transposed = packs and linear is not self.head
         self.vocabulary_size = self.head.out_features
         self.hidden_size = self.head.in_features
         self.cache_bytes_per_token = _count_cache_bytes(model.config, dtype)
