@@ -90,7 +90,10 @@ AttentionInterface.register(IMPLEMENTATION, attend_active)
 
 @dataclass(frozen=True)
 class _BlockPlan:
-    """A block's queries, the spans of its keys (own range last) and the mask of the own range, None where causal."""
+    """A block's queries, the spans of its keys (own range last), and what is added to the scores of its own range.
+
+    That is 0, or minus infinity for what a query does not see.
+    """
 
     start: int
     stop: int
@@ -109,8 +112,9 @@ class TreeAttention:
             own_ends = ends[block.start : block.stop]
             visible = (nodes[None, :] <= nodes[:, None]) & (nodes[:, None] < own_ends[None, :])
             spans = merge_spans((*block.ancestors, (block.start, block.stop)))
-            hidden = visible.logical_not_().to(device)
-            self._blocks.append(_BlockPlan(block.start, block.stop, spans, hidden))
+            # Added, not filled in: several times as fast on a CPU.
+            own_mask = torch.zeros(visible.shape).masked_fill_(~visible, float("-inf"))
+            self._blocks.append(_BlockPlan(block.start, block.stop, spans, own_mask.to(device)))
 
     def attend(
         self,
@@ -143,7 +147,7 @@ def _compute_probabilities(
     scores = torch.bmm(folded, keys.transpose(1, 2))
     queries = block.stop - block.start
     own = scores.view(scores.shape[0], -1, queries, scores.shape[-1])[..., -queries:]
-    own.masked_fill_(block.own_mask, float("-inf"))
+    own += block.own_mask.to(own.dtype)
     # In half precision too: the kernel sums in float32, and transformers' own attention rounds scores just so.
     return torch.softmax(scores, dim=-1)
 

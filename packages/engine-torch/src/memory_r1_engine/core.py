@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +69,7 @@ PACK_BYTES = 2 * 2**30
 _BLOCK_TOKENS = 128
 _GPU_BLOCK_TOKENS = 512
 
+_NORM_PART = 65536
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _META_FILE = "memory_r1.json"
 _META_VERSION = 2
@@ -236,7 +238,7 @@ class TorchEngine:
         config: dict[str, float] | None = None,
     ) -> ForwardBackwardOutput:
         """Log-probabilities and entropies, or values, without gradients."""
-        return self._run_training(model_id, data, loss_fn, config, gradient_before=None)
+        return self._run_training(model_id, data, loss_fn, config, take_back=None)
 
     def forward_backward(
         self,
@@ -251,17 +253,26 @@ class TorchEngine:
         """
         model = self._find_model(model_id)
         gradient = _get_gradient(model.weights)
-        before = gradient.clone()
+        # Zero, where nothing has accumulated.
+        before = gradient.clone() if model.pending_calls > 0 else None
+
+        def take_back() -> None:
+            if before is None:
+                gradient.zero_()
+            else:
+                gradient.copy_(before)
+
         try:
-            output = self._run_training(model_id, data, loss_fn, config, gradient_before=before)
-            if not bool(gradient.isfinite().all()):
+            output = self._run_training(model_id, data, loss_fn, config, take_back=take_back)
+            # A finite sum has finite terms; not the other way round.
+            if not bool(gradient.sum().isfinite()) and not bool(gradient.isfinite().all()):
                 raise EngineError(
                     400,
                     f"the gradient of these datums is not finite, though their loss is: it was dropped, and model "
                     f"{model_id} is unchanged; check their advantages and logprobs",
                 )
         except BaseException:
-            gradient.copy_(before)
+            take_back()
             raise
         model.pending_calls += 1
         return output
@@ -278,7 +289,7 @@ class TorchEngine:
                 400, f"model {model_id} has no gradient: call forward_backward before optim_step"
             )
         gradient = _get_gradient(model.weights)
-        norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+        norm = _measure_norm(gradient)
         model.pending_calls = 0
         if not math.isfinite(norm):
             gradient.zero_()
@@ -452,11 +463,11 @@ class TorchEngine:
         loss_fn: LossFunction,
         config: dict[str, float] | None,
         *,
-        gradient_before: torch.Tensor | None,
+        take_back: Callable[[], None] | None,
     ) -> ForwardBackwardOutput:
         """One call; where memory runs out, once more with rows half as large and checkpointed layers.
 
-        With a backward pass where `gradient_before` is there: what the second try begins with again.
+        With a backward pass where `take_back` is there, which drops what the first try has accumulated.
         """
         model = self._find_model(model_id)
 
@@ -470,7 +481,7 @@ class TorchEngine:
                     data,
                     loss_fn,
                     config,
-                    backward=gradient_before is not None,
+                    backward=take_back is not None,
                     share_prefixes=self._shared_prefix_packing,
                     limits=limits,
                 )
@@ -481,8 +492,8 @@ class TorchEngine:
         output = attempt(self._limits)
         retries = 0
         if isinstance(output, TrainingMemoryError):
-            if gradient_before is not None:
-                _get_gradient(model.weights).copy_(gradient_before)
+            if take_back is not None:
+                take_back()
             self._free_memory()
             smaller = self._limits.halve(output.largest_row)
             if not self._model.supports_checkpointing:
@@ -550,6 +561,14 @@ def _get_gradient(weights: AdapterWeights) -> torch.Tensor:
     if weights.gradient is None:
         raise AssertionError("a trained adapter has a gradient")
     return weights.gradient
+
+
+def _measure_norm(gradient: torch.Tensor) -> float:
+    """In double precision, part by part: the whole vector in double precision would be the largest tensor of a step."""
+    parts = [
+        torch.linalg.vector_norm(part, dtype=torch.float64) for part in gradient.split(_NORM_PART)
+    ]
+    return float(torch.linalg.vector_norm(torch.stack(parts)))
 
 
 def _get_moments(model: _TrainedModel) -> dict[str, torch.Tensor]:
