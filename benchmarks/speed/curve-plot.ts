@@ -1,5 +1,4 @@
-import { View, parse } from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
+import { type ChartSpecification, renderChart } from "@memory-r1/repro/chart";
 import { formatShape, type Shape } from "./shapes.ts";
 import type { Summary } from "./summary.ts";
 
@@ -66,7 +65,7 @@ export async function renderCurves(
       ? `groups of ${first.groupSize}, completions of ${first.completionTokens} tokens`
       : `prompts of ${first.promptTokens}, completions of ${first.completionTokens} tokens`;
   };
-  const specification: TopLevelSpec = {
+  const specification: ChartSpecification = {
     background: "white",
     hconcat: [
       chartOf(
@@ -81,10 +80,5 @@ export async function renderCurves(
       ),
     ],
   };
-  const view = new View(parse(compile(specification).spec), { renderer: "none" });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  return renderChart(specification);
 }

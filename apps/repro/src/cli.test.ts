@@ -19,6 +19,7 @@ async function runWords(words: readonly string[], exitCode = 0) {
     run: handle("run"),
     resume: handle("resume"),
     report: handle("report"),
+    curves: handle("curves"),
     score: handle("score"),
     list: handle("list"),
     doctor: handle("doctor"),

@@ -8,6 +8,7 @@ import {
   type CommandContext,
   version,
 } from "@stricli/core";
+import { buildCurvesCommand, type CurvesRequest } from "./commands/curves.ts";
 import { buildDatasetsRoutes, type DatasetsHandlers } from "./commands/datasets.ts";
 import { buildDoctorCommand, type DoctorRequest } from "./commands/doctor.ts";
 import { buildExportCommand, type ExportRequest } from "./commands/export.ts";
@@ -25,6 +26,7 @@ export interface CommandHandlers {
   run(request: RunRequest): Promise<number>;
   resume(request: ResumeRequest): Promise<number>;
   report(request: ReportRequest): Promise<number>;
+  curves(request: CurvesRequest): Promise<number>;
   score(request: ScoreRequest): Promise<number>;
   list(request: ListRequest): Promise<number>;
   doctor(request: DoctorRequest): Promise<number>;
@@ -89,6 +91,7 @@ function buildProgram(
       run: buildRunCommand(keep((request) => handlers.run(request))),
       resume: buildResumeCommand(keep((request) => handlers.resume(request))),
       report: buildReportCommand(keep((request) => handlers.report(request))),
+      curves: buildCurvesCommand(keep((request) => handlers.curves(request))),
       score: buildScoreCommand(keep((request) => handlers.score(request))),
       judge: buildJudgeCommand(keep((request) => handlers.judge(request))),
       judgeAudit: buildJudgeAuditCommand(keep((request) => handlers.judgeAudit(request))),

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { addAbortSignal } from "node:stream";
 import { runCommandLine } from "./cli.ts";
+import { createCurvesHandler } from "./commands/curves.ts";
 import { createDatasetsGetHandler } from "./commands/datasets/get.ts";
 import { createDatasetsListHandler } from "./commands/datasets/list.ts";
 import { createDatasetsShowHandler } from "./commands/datasets/show.ts";
@@ -92,6 +93,9 @@ async function main(): Promise<number> {
       run: createRunHandler(shell, pipeline),
       resume: createResumeHandler(shell, pipeline),
       report: createReportHandler(shell, pipeline),
+      curves: createCurvesHandler(shell, async (options) =>
+        (await import("./curves/show-curves.ts")).showCurves(options),
+      ),
       score: createScoreHandler(shell),
       judge: createJudgeHandler(shell, judgePipeline),
       judgeAudit: createJudgeAuditHandler(shell, judgePipeline),
