@@ -234,3 +234,32 @@ def test_pending_gradients_are_no_part_of_a_checkpoint(
     assert not get_gradient(engine, saved).any()
     with pytest.raises(EngineError, match="call forward_backward before"):
         engine.optim_step(saved, AdamParams())
+
+
+class _Killed(BaseException):
+    """Stands for a SIGKILL: nothing is tidied up."""
+
+
+def test_what_a_killed_save_has_left_is_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "model" / "weights" / "kept"
+    write_folder(kept, lambda folder: (folder / "a").write_text("1"))  # type: ignore[arg-type]  # the count is not used
+
+    def killed(folder: Path) -> None:
+        (folder / "a").write_text("half")
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(_Killed):
+            write_folder(kept.parent / "lost", killed)
+    (remains,) = kept.parent.glob(".lost.*")
+    # It may be another engine's that is just being filled.
+    CheckpointStore(tmp_path)
+    assert (remains / "a").read_text() == "half"
+    for path in (remains / "a", remains):
+        os.utime(path, (0, 0))
+    CheckpointStore(tmp_path)
+    assert [path.name for path in kept.parent.iterdir()] == ["kept"]
+    assert verify_folder(kept)

@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,15 +36,25 @@ CHECKSUMS_FILE = "SHA256SUMS"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+_UNFINISHED = ".unfinished"
+"""How the name of a folder ends while it is filled."""
+
+_ABANDONED_SECONDS = 3600
+"""A folder that nothing was written to for so long is not being filled any more, by another engine neither."""
+
+
 def checkpoint_path(model_id: str, kind: CheckpointKind, name: str) -> str:
     return f"memory-r1://{model_id}/{kind}/{name}"
 
 
 class CheckpointStore:
-    """The checkpoints under one root folder. Names are never used twice."""
+    """The checkpoints under one root folder. Names are never used twice. What killed saves have left is removed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        for kind in ("weights", "sampler_weights"):
+            for folder in root.glob(f"*/{kind}/.*{_UNFINISHED}"):
+                _remove_remains(folder)
         # Names whose saving is queued or running.
         self._reserved: set[Path] = set()
         self._lock = threading.Lock()
@@ -120,7 +131,7 @@ def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
     if directory.exists():
         raise EngineError(409, f"{directory} exists already: save under another name")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
+    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}{_UNFINISHED}"
     temporary.mkdir()
     try:
         write(temporary)
@@ -134,6 +145,17 @@ def write_folder(directory: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _synchronise(directory.parent)
+
+
+def _remove_remains(folder: Path) -> None:
+    """Delete a folder that a killed save has left."""
+    try:
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:
+        # Another engine has just finished or removed it.
+        return
+    if time.time() - newest > _ABANDONED_SECONDS:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def verify_folder(directory: Path) -> bool:
