@@ -253,7 +253,8 @@ class _TreeDecoding:
         prompt_scores = prompt_scores.view(prompts, groups, self._columns, members, longest)
         prompt_scores = self._from_grid(prompt_scores.permute(0, 2, 1, 3, 4))
         own_scores = torch.matmul(grouped, own_keys.mT)
-        scores = torch.cat([prompt_scores, own_scores], dim=-1)
+        # torch keeps another order of dimensions where both have it; the views below need the plain one.
+        scores = torch.cat([prompt_scores, own_scores], dim=-1).contiguous()
         if self._padding is not None:
             scores[..., :longest].masked_fill_(self._padding, float("-inf"))
         if self._gaps is not None:
