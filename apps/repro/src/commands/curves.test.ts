@@ -39,7 +39,7 @@ interface StageLog {
 
 async function writeRun(id: string, seed: number, stages: readonly StageLog[]): Promise<string> {
   const run = join(folder, "runs", id);
-  const training = stages.map(({ records: _, ...stage }) => stage);
+  const training = stages.map(({ name, algorithm }) => ({ name, algorithm }));
   for (const { name, records } of stages) {
     await mkdir(join(run, "training", name), { recursive: true });
     await writeFile(
