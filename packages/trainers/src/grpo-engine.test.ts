@@ -113,9 +113,13 @@ describe("GRPO on the embedded engine", () => {
     expect((scores[1] ?? 0) - (scores[0] ?? 0)).toBeGreaterThan(0.15);
     expect(bestStep).toBe(8);
     const steps = history.filter((record): record is StepRecord => record.type === "step");
-    // A step in which every group has one reward has no update: so it may come once all answers hit.
+    // A step in which every group has one reward has no update: when all answers hit, which differs between processors.
     const updates = steps.flatMap(({ update }) => update ?? []);
-    expect(updates.length).toBeGreaterThan(4);
+    const teaching = steps.filter(
+      ({ groups }) => groups !== undefined && groups.zeroVariance < groups.count,
+    );
+    expect(updates.length).toBeGreaterThan(0);
+    expect(updates).toHaveLength(teaching.length);
     for (const { logProbDifference, tokensUnpacked = 0, tokensComputed = 1 } of updates) {
       expect(logProbDifference?.meanAbsolute ?? 1).toBeLessThan(1e-4);
       // Six completions share a prompt.
