@@ -90,10 +90,7 @@ AttentionInterface.register(IMPLEMENTATION, attend_active)
 
 @dataclass(frozen=True)
 class _BlockPlan:
-    """A block's queries, the spans of its keys (own range last), and what is added to the scores of its own range.
-
-    That is 0, or minus infinity for what a query does not see.
-    """
+    """A block's queries, the spans of its keys (own range last), and the mask of its own range (`build_own_mask`)."""
 
     start: int
     stop: int
@@ -112,9 +109,8 @@ class TreeAttention:
             own_ends = ends[block.start : block.stop]
             visible = (nodes[None, :] <= nodes[:, None]) & (nodes[:, None] < own_ends[None, :])
             spans = merge_spans((*block.ancestors, (block.start, block.stop)))
-            # Added, not filled in: several times as fast on a CPU.
-            own_mask = torch.zeros(visible.shape).masked_fill_(~visible, float("-inf"))
-            self._blocks.append(_BlockPlan(block.start, block.stop, spans, own_mask.to(device)))
+            own_mask = build_own_mask(visible).to(device)
+            self._blocks.append(_BlockPlan(block.start, block.stop, spans, own_mask))
 
     def attend(
         self,
@@ -140,14 +136,26 @@ def _fold_queries(tensor: torch.Tensor, groups: int, start: int, stop: int) -> t
     return part.reshape(groups, -1, part.shape[-1])
 
 
-def _compute_probabilities(
-    folded: torch.Tensor, keys: torch.Tensor, block: _BlockPlan
+def build_own_mask(visible: torch.Tensor) -> torch.Tensor:
+    """What is added to scores of queries x queries: 0, or minus infinity for what a query does not see.
+
+    Added, not filled in: several times as fast on a CPU.
+    """
+    mask = torch.zeros(visible.shape, device=visible.device)
+    return mask.masked_fill_(visible.logical_not(), float("-inf"))
+
+
+def compute_probabilities(
+    folded: torch.Tensor, keys: torch.Tensor, own_mask: torch.Tensor
 ) -> torch.Tensor:
-    """Softmax over the visible keys, key heads x (group members * queries) x keys; `folded` is scaled already."""
-    scores = torch.bmm(folded, keys.transpose(1, 2))
-    queries = block.stop - block.start
+    """Softmax over the visible keys, key heads x (group members * queries) x keys; `folded` is scaled already.
+
+    The last keys are the queries' own, under `own_mask`; all before are visible.
+    """
+    scores = torch.bmm(folded, keys.mT)
+    queries = own_mask.shape[0]
     own = scores.view(scores.shape[0], -1, queries, scores.shape[-1])[..., -queries:]
-    own += block.own_mask.to(own.dtype)
+    own += own_mask.to(own.dtype)
     # In half precision too: the kernel sums in float32, and transformers' own attention rounds scores just so.
     return torch.softmax(scores, dim=-1)
 
@@ -175,7 +183,7 @@ class _BlockAttention(torch.autograd.Function):
             keys = _gather_spans(key, block.spans)
             values = _gather_spans(value, block.spans)
             folded = _fold_queries(query, groups, block.start, block.stop) * scale
-            attended = torch.bmm(_compute_probabilities(folded, keys, block), values)
+            attended = torch.bmm(compute_probabilities(folded, keys, block.own_mask), values)
             target = output[block.start : block.stop].permute(1, 2, 0, 3)
             target.copy_(attended.view(target.shape))
         ctx.save_for_backward(query, key, value)
@@ -198,7 +206,7 @@ class _BlockAttention(torch.autograd.Function):
             values = _gather_spans(value, block.spans)
             folded = _fold_queries(query, groups, start, stop) * ctx.scale
             block_gradient = _fold_queries(gradient, groups, start, stop)
-            probabilities = _compute_probabilities(folded, keys, block)
+            probabilities = compute_probabilities(folded, keys, block.own_mask)
             own_value_gradient = torch.bmm(probabilities.transpose(1, 2), block_gradient)
             probability_gradient = torch.bmm(block_gradient, values.transpose(1, 2))
             score_gradient = torch.ops.aten._softmax_backward_data(

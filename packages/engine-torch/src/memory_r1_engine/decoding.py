@@ -178,8 +178,7 @@ class _TreeDecoding:
             self._own_lengths[sequence] += count
         if self._gaps is None and all(count == width for count in kept):
             return
-        counts = torch.tensor(kept, device=self._model.device)
-        new = torch.arange(width, device=self._model.device)[None, :] >= counts[:, None]
+        new = _mark_rest(width, kept, self._model.device)
         self._gaps = torch.cat([self._read_gaps(len(kept), self._columns_used - width), new], dim=1)
 
     def _read_gaps(self, sequences: int, columns: int) -> torch.Tensor:
@@ -198,9 +197,9 @@ class _TreeDecoding:
             for layer, tensor in buffers.items():
                 index = order[:, None].expand(-1, tensor.shape[1], -1, tensor.shape[3])
                 buffers[layer] = tensor.gather(2, index)
-        counts = torch.tensor(self._own_lengths, device=self._model.device)
-        gaps = torch.arange(longest, device=self._model.device)[None, :] >= counts[:, None]
-        self._gaps = gaps if min(self._own_lengths) < longest else None
+        self._gaps = None
+        if min(self._own_lengths) < longest:
+            self._gaps = _mark_rest(longest, self._own_lengths, self._model.device)
         self._columns_used = longest
 
     def keep(self, indices: Sequence[int]) -> None:
@@ -256,7 +255,7 @@ class _TreeDecoding:
         # torch keeps another order of dimensions where both have it; the views below need the plain one.
         scores = torch.cat([prompt_scores, own_scores], dim=-1).contiguous()
         if self._padding is not None:
-            scores[..., :longest].masked_fill_(self._padding, float("-inf"))
+            scores[..., :longest].masked_fill_(self._padding[:, None, None, :], float("-inf"))
         if self._gaps is not None:
             settled = scores[..., longest : longest + self._columns_used - width]
             settled.masked_fill_(self._gaps[:, None, None, :], float("-inf"))
@@ -321,7 +320,7 @@ class _TreeDecoding:
         self._padding: torch.Tensor | None = None
         lengths = [self._lengths[owner] for owner in self._owners]
         if min(lengths) < longest:
-            self._padding = _mark_columns(longest, lengths, device).logical_not_()
+            self._padding = _mark_rest(longest, lengths, device)
 
     def _to_grid(self, tensor: torch.Tensor) -> torch.Tensor:
         """sequences x ... -> prompts x columns x ..., empty cells zero."""
@@ -339,10 +338,10 @@ class _TreeDecoding:
         return grid[self._slots // self._columns, self._slots % self._columns]
 
 
-def _mark_columns(count: int, ends: Sequence[int], device: torch.device) -> torch.Tensor:
-    """True in the columns before each sequence's end, sequences x 1 x 1 x count."""
+def _mark_rest(count: int, ends: Sequence[int], device: torch.device) -> torch.Tensor:
+    """True in the columns from each sequence's end on, sequences x count."""
     columns = torch.arange(count, device=device)
-    return (columns[None, :] < torch.tensor(ends, device=device)[:, None])[:, None, None, :]
+    return columns[None, :] >= torch.tensor(ends, device=device)[:, None]
 
 
 class _CacheDecoding:

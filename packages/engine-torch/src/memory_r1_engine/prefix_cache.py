@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from memory_r1_engine.attention import build_own_mask, compute_probabilities
 from memory_r1_engine.language_model import LanguageModel
 
 PREFIX_CACHE_BYTES = 512 * 2**20
@@ -153,7 +154,8 @@ class _BlockPass:
     def __init__(self, before: Sequence[PrefixBlock], tokens: int, device: torch.device) -> None:
         self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._before = before
-        self._hidden = torch.ones(tokens, tokens, dtype=torch.bool, device=device).triu_(1)
+        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril_()
+        self._own_mask = build_own_mask(causal)
 
     def attend(
         self,
@@ -171,8 +173,5 @@ class _BlockPass:
         groups = keys.shape[0]
         # A key head serves its group of query heads at once.
         folded = (query * scale).reshape(groups, -1, size)
-        scores = torch.bmm(folded, keys.mT)
-        own = scores.view(groups, -1, tokens, keys.shape[1])[..., -tokens:]
-        own.masked_fill_(self._hidden, float("-inf"))
-        attended = torch.bmm(torch.softmax(scores, dim=-1), values)
+        attended = torch.bmm(compute_probabilities(folded, keys, self._own_mask), values)
         return attended.view(heads, tokens, size).transpose(0, 1)

@@ -448,12 +448,13 @@ class _Batch:
 
     def _begin_masks(self, sequences: Sequence[_Sequence]) -> None:
         """Have the next masks of these computed while the model runs."""
-        masked = [one for one in sequences if one.constraint is not None and not one.is_done]
-        requests = [
-            MaskRequest(one.constraint, one.tokens[len(one.tokens) - one.taken :], one.draft)
-            for one in masked
-            if one.constraint is not None
-        ]
+        masked: list[_Sequence] = []
+        requests: list[MaskRequest] = []
+        for one in sequences:
+            if one.constraint is not None and not one.is_done:
+                chosen = one.tokens[len(one.tokens) - one.taken :]
+                masked.append(one)
+                requests.append(MaskRequest(one.constraint, chosen, one.draft))
         if masked:
             self._masks.append((masked, self._tools.masks.start(requests)))
 
