@@ -13,7 +13,7 @@ export * from "./format-number.ts";
 export * from "./leaderboard-table.ts";
 export * from "./manifest.ts";
 export * from "./overall-table.ts";
-export type { ArmName, PredictionRecord } from "./prediction-record.ts";
+export { type ArmName, groupBy, type PredictionRecord } from "./prediction-record.ts";
 export * from "./render-csv.ts";
 export * from "./render-markdown.ts";
 export * from "./render-text.ts";

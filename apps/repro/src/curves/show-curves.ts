@@ -1,4 +1,4 @@
-import { renderCsv, type TableData, writeFileAtomic } from "@memory-r1/report";
+import { groupBy, renderCsv, type TableData, writeFileAtomic } from "@memory-r1/report";
 import { type CurvePoint, type CurveSeries, readCurves } from "./read-curves.ts";
 
 const seriesTitles: Readonly<Record<CurveSeries, string>> = {
@@ -47,15 +47,15 @@ function pointTable(points: readonly CurvePoint[]): TableData {
 /** Rewards are noisy: their ends are means of so many steps. */
 const averagedSteps = 5;
 
-export function curveTable(points: readonly CurvePoint[]): TableData {
-  const curves = partition(points, ({ experiment, algorithm, stage, series }) =>
+function curveTable(points: readonly CurvePoint[]): TableData {
+  const curves = groupBy(points, ({ experiment, algorithm, stage, series }) =>
     JSON.stringify([experiment, algorithm, stage, series]),
   );
-  const rows = curves.flatMap((ofCurve) => {
+  const rows = [...curves.values()].flatMap((ofCurve) => {
     const [first] = ofCurve;
     if (first === undefined) return [];
     const { experiment, algorithm, stage, series } = first;
-    const bySeed = partition(ofCurve, ({ seed }) => seed);
+    const bySeed = [...groupBy(ofCurve, ({ seed }) => seed).values()];
     const values = bySeed.map((ofSeed) => ofSeed.map(({ value }) => value));
     const count = series === "reward" ? averagedSteps : 1;
     return [
@@ -98,12 +98,3 @@ export function curveTable(points: readonly CurvePoint[]): TableData {
 
 const meanOf = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0) / values.length;
-
-/** Points of equal keys together, in the order of their first. */
-function partition(
-  points: readonly CurvePoint[],
-  keyOf: (point: CurvePoint) => string | number,
-): readonly (readonly CurvePoint[])[] {
-  const keys = [...new Set(points.map(keyOf))];
-  return keys.map((key) => points.filter((point) => keyOf(point) === key));
-}

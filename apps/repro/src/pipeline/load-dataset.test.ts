@@ -7,7 +7,7 @@ import {
   createMemoryManager,
 } from "@memory-r1/core";
 import { splitDataset } from "@memory-r1/datasets";
-import { type ChatTokenizer, createEngineClient } from "@memory-r1/engine";
+import type { ChatTokenizer } from "@memory-r1/engine";
 import { scoreAnswer } from "@memory-r1/metrics";
 import { ConfigError, DataFormatError, type Dataset } from "@memory-r1/spec";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -16,6 +16,7 @@ import { createExtractiveReader } from "./__fixtures__/extractive-reader.ts";
 import { createSilentContext } from "./__fixtures__/silent-context.ts";
 import { useTemporaryFolder } from "./__fixtures__/temporary-folder.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
+import { unreachableEngine } from "./__fixtures__/unreachable-engine.ts";
 import { evaluateArms } from "./evaluate-arms.ts";
 import { loadDataset, splitFor } from "./load-dataset.ts";
 import type { RunServices } from "./run-services.ts";
@@ -182,14 +183,7 @@ describe("the user's own data", () => {
       runDirectory: pathOf("run"),
       dataset,
       splits: splitFor(experiment, dataset),
-      // Nothing here asks the engine: the agents are scripted.
-      engine: {
-        client: createEngineClient({ baseUrl: "http://127.0.0.1:9", token: "" }),
-        sessionId: "",
-        baseModel: "",
-        tokenizer: unusedTokenizer,
-        checkpointsDirectory: pathOf("checkpoints"),
-      },
+      engine: unreachableEngine(unusedTokenizer, pathOf("checkpoints")),
       retriever,
       embedding: {
         description: "unused",

@@ -1,6 +1,6 @@
 import { systemOptionsFor } from "@memory-r1/baselines/testing";
 import { createAnswerAgent, createBm25Retriever, createMemoryManager } from "@memory-r1/core";
-import { type ChatTokenizer, createEngineClient } from "@memory-r1/engine";
+import type { ChatTokenizer } from "@memory-r1/engine";
 import type { Reranker, TextGenerator } from "@memory-r1/spec";
 import type { Experiment } from "../../experiment.ts";
 import { evaluateArms } from "../evaluate-arms.ts";
@@ -8,6 +8,7 @@ import { loadDataset, splitFor } from "../load-dataset.ts";
 import { fairnessTable } from "../systems/fairness-table.ts";
 import { createTokenCounter } from "../systems/token-counter.ts";
 import { createSilentContext } from "./silent-context.ts";
+import { unreachableEngine } from "./unreachable-engine.ts";
 
 const retriever = createBm25Retriever();
 
@@ -43,13 +44,7 @@ export async function evaluateScripted(
       runDirectory: pathOf(folder),
       dataset,
       splits: splitFor(experiment, dataset),
-      engine: {
-        client: createEngineClient({ baseUrl: "http://127.0.0.1:9", token: "" }),
-        sessionId: "",
-        baseModel: "",
-        tokenizer,
-        checkpointsDirectory: pathOf("checkpoints"),
-      },
+      engine: unreachableEngine(tokenizer, pathOf("checkpoints")),
       retriever,
       embedding: systemOptionsFor({}).embedding,
       reranker,
