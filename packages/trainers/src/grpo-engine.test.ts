@@ -118,8 +118,9 @@ describe("GRPO on the embedded engine", () => {
     const teaching = steps.filter(
       ({ groups }) => groups !== undefined && groups.zeroVariance < groups.count,
     );
-    expect(updates.length).toBeGreaterThan(0);
     expect(updates).toHaveLength(teaching.length);
+    // Four on an Intel Xeon with AMX, more on AMD EPYCs.
+    expect(updates.length).toBeGreaterThan(3);
     for (const { logProbDifference, tokensUnpacked = 0, tokensComputed = 1 } of updates) {
       expect(logProbDifference?.meanAbsolute ?? 1).toBeLessThan(1e-4);
       // Six completions share a prompt.
