@@ -49,6 +49,13 @@ export interface RunLocation {
   readonly runDirectory: string;
 }
 
+/** Whether the folder is what was published of a run: its manifest without the configuration that it goes on by. */
+export function isPublishedResult(directory: string): boolean {
+  return (
+    existsSync(join(directory, "manifest.json")) && !existsSync(join(directory, "config.json"))
+  );
+}
+
 /** @throws ConfigError if there is no such run; the message lists those that there are. */
 export async function findRun(options: {
   readonly run: string;

@@ -311,6 +311,15 @@ describe("report of another view", () => {
     expect(parseJson(shell.out(), schema, "stdout").detailTables).toHaveLength(1);
   });
 
+  it("makes the tables of a published result, which has none to print again", async () => {
+    const published = join(folder, "results", "demo");
+    await mkdir(published, { recursive: true });
+    await writeFile(join(published, "manifest.json"), "{}");
+    const { code, views } = await report({ runs: [published] });
+    expect(code).toBe(0);
+    expect(views).toMatchObject([{ runDirectories: [published], view: {} }]);
+  });
+
   it("refuses a run that is not there", async () => {
     const { code, views } = await report({ runs: ["demo-1", "demo-9"] });
     expect({ code, views }).toEqual({ code: 2, views: [] });

@@ -4,7 +4,7 @@ import { buildCommand, type Command, type CommandContext } from "@stricli/core";
 import { dataDirFlag, jsonFlag, outFlag, parseText, runsDirectoryOf } from "../command-flags.ts";
 import { guardCommand } from "../guard-command.ts";
 import type { Pipeline } from "../run-context.ts";
-import { findRun } from "../run-folder.ts";
+import { findRun, isPublishedResult } from "../run-folder.ts";
 import { readRunResult } from "../run-result.ts";
 import type { Shell } from "../shell.ts";
 import { showResult, showTables } from "../supervise-run.ts";
@@ -35,7 +35,8 @@ export function buildReportCommand(
         kind: "array",
         parameter: {
           parse: parseText,
-          brief: "Id of a run, or the path of its folder; several are seeds of one experiment",
+          brief:
+            "Id of a run, or the path of a run's folder or of a published result; several are seeds of one experiment",
           placeholder: "run-id",
         },
         minimum: 1,
@@ -76,7 +77,7 @@ export function buildReportCommand(
     docs: {
       brief: "Print the tables of a finished run again, or of several seeds together",
       fullDescription:
-        "Prints the tables of a finished run as they are. With several runs, or with --category-names, --known-issues, --metric or --csv, the runs' answers are scored again, which needs their data set.",
+        "Prints the tables of a finished run as they are. With several runs, or with --category-names, --known-issues, --metric or --csv, the runs' answers are scored again, which needs their data set; of a published result, which has no answers, the tables are made from its scores.jsonl.",
     },
   });
 }
@@ -107,7 +108,7 @@ export function createReportHandler(
       const [only] = locations;
       const isAsItWas =
         locations.length === 1 && Object.keys(view).length === 0 && csv === undefined;
-      if (isAsItWas && only !== undefined) {
+      if (isAsItWas && only !== undefined && !isPublishedResult(only.runDirectory)) {
         showResult(shell, await readRunResult(only.runDirectory), request.json);
         return 0;
       }

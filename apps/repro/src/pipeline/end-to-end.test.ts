@@ -110,7 +110,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
   /** Everything that a run computed and that has no clock in it, by file. */
   async function computed(runId: string): Promise<Record<string, string>> {
     const files = (await readdir(folderOf(runId), { recursive: true })).filter((file) =>
-      /metrics\.jsonl$|^(banks|predictions)\/.*\.jsonl$|\.csv$|^table\.md$/.test(
+      /metrics\.jsonl$|^scores\.jsonl$|^(banks|predictions)\/.*\.jsonl$|\.csv$|^table\.md$/.test(
         file.replaceAll("\\", "/"),
       ),
     );

@@ -42,7 +42,10 @@ export async function loadDataset(
  * The data set that a run was started with; looked for where the run found it unless the context says where.
  * @throws ResumeMismatchError where its content has changed since
  */
-export async function loadRunDataset(config: RunConfig, context: DatasetContext): Promise<Dataset> {
+export async function loadRunDataset(
+  config: Pick<RunConfig, "experiment" | "dataDirectory" | "datasetSha256">,
+  context: DatasetContext,
+): Promise<Dataset> {
   const dataset = await loadDataset(config.experiment, {
     ...context,
     dataDirectory: context.dataDirectory ?? config.dataDirectory,

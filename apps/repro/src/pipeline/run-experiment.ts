@@ -24,6 +24,7 @@ import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { openServices, type OpenedServices } from "./open-services.ts";
 import { scorePredictions } from "./score-predictions.ts";
+import { renderScores, scoresFile } from "./scores-file.ts";
 import { reranks } from "./systems/arm-memory.ts";
 import { evidenceTable } from "./systems/evidence-table.ts";
 import { fairnessTable } from "./systems/fairness-table.ts";
@@ -219,6 +220,7 @@ async function work(
     directory: services.runDirectory,
     files: {
       "leaderboard.csv": renderCsv(tables.leaderboard),
+      [scoresFile]: renderScores(experiment, evaluation),
       "comparisons.csv": renderCsv(tables.comparisons),
       "banks.csv": renderCsv(banks),
       "evidence.csv": renderCsv(evidence),

@@ -3,7 +3,7 @@ import type { ArmName, PredictionRecord, TableColumn } from "@memory-r1/report";
 import { graded, type Outcome, type Question, ungraded } from "@memory-r1/spec";
 import { type EvaluatedSplit, evaluatedSplits, type Experiment } from "../experiment.ts";
 import type { Prediction } from "./answer-questions.ts";
-import type { Evaluation } from "./evaluate-arms.ts";
+import type { EvaluatedQuestions, Evaluation } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
 
 export const splitColumn = {
@@ -29,23 +29,41 @@ export interface ScoredSplit {
   readonly toAnswer: readonly PredictionRecord[];
 }
 
-type AnswerOutcome = Prediction["outcome"];
+/** What an arm's reply to a question is worth by a metric of the experiment, or by `refusalMetric`. */
+export type ScoreOf = (arm: string, question: Question, metric: string) => Outcome;
 
 /** Scores every prediction of a run. Pure; a split of which nothing was asked is left out. */
 export function scorePredictions(
   experiment: Experiment,
-  evaluation: Pick<Evaluation, "questions" | "predictions">,
+  { questions, predictions }: Pick<Evaluation, "questions" | "predictions">,
+): readonly ScoredSplit[] {
+  return scoreSplits(experiment, questions, scorePredictionsOf(predictions));
+}
+
+/** Scores replies one by one; a question without a reply is ungraded. */
+export function scorePredictionsOf(predictions: Evaluation["predictions"]): ScoreOf {
+  const byArm = new Map(
+    [...predictions].map(([arm, ofArm]) => [
+      arm,
+      new Map(ofArm.map(({ questionId, outcome }) => [questionId, outcome])),
+    ]),
+  );
+  return (arm, question, metric) =>
+    scoreOutcome(metric, byArm.get(arm)?.get(question.id), question);
+}
+
+/** The same with scores from wherever they are. */
+export function scoreSplits(
+  experiment: Experiment,
+  questionsOf: EvaluatedQuestions,
+  scoreOf: ScoreOf,
 ): readonly ScoredSplit[] {
   const { arms, metrics: metricNames, mainMetric } = experiment.evaluation;
-  const allAnswerers = arms.map((arm) => {
-    const predictions = evaluation.predictions.get(arm.name) ?? [];
-    const byId = new Map(predictions.map(({ questionId, outcome }) => [questionId, outcome]));
-    return {
-      splits: arm.splits,
-      name: { system: arm.system, arm: arm.variant },
-      outcomeOf: (id: string) => byId.get(id),
-    };
-  });
+  const allAnswerers = arms.map((arm) => ({
+    splits: arm.splits,
+    name: { system: arm.system, arm: arm.variant },
+    scoreOf: (question: Question, metric: string) => scoreOf(arm.name, question, metric),
+  }));
   const score = (
     from: readonly Answerer[],
     questions: readonly Question[],
@@ -53,11 +71,11 @@ export function scorePredictions(
   ) => from.flatMap((answerer) => recordsOf(answerer, questions, names, experiment.seed));
 
   return evaluatedSplits.flatMap((split): ScoredSplit[] => {
-    const asked = evaluation.questions[split];
+    const asked = questionsOf[split];
     const answerers = allAnswerers.filter(({ splits }) => splits.includes(split));
     const toRefuse = [
       ...asked.filter((question) => !question.answerable),
-      ...(split === "test" ? evaluation.questions.adversarial : []),
+      ...(split === "test" ? questionsOf.adversarial : []),
     ];
     if (asked.length + toRefuse.length === 0) return [];
     const toAnswer = toRefuse.length === 0 ? [] : asked.filter((question) => question.answerable);
@@ -75,7 +93,7 @@ export function scorePredictions(
 
 interface Answerer {
   readonly name: ArmName;
-  readonly outcomeOf: (questionId: string) => AnswerOutcome | undefined;
+  readonly scoreOf: (question: Question, metric: string) => Outcome;
 }
 
 const refusal = "No information available";
@@ -83,11 +101,11 @@ const refusal = "No information available";
 /** What no memory is needed for, and what every score on unanswerable questions has to be read beside. */
 const refuser: Answerer = {
   name: { system: "always refuse", arm: "" },
-  outcomeOf: () => ({ status: "answered", answer: refusal, raw: refusal }),
+  scoreOf: (question, metric) => scoreText(metric, refusal, question),
 };
 
 function recordsOf(
-  { name, outcomeOf }: Answerer,
+  { name, scoreOf }: Answerer,
   questions: readonly Question[],
   metricNames: readonly string[],
   seed: number,
@@ -100,16 +118,14 @@ function recordsOf(
     categoryCode: question.category.code,
     categoryNames: question.category.names,
     hasCorruptGold: hasCorruptGold(question),
-    outcomes: Object.fromEntries(
-      metricNames.map((metric) => [metric, scoreOutcome(metric, outcomeOf(question.id), question)]),
-    ),
+    outcomes: Object.fromEntries(metricNames.map((metric) => [metric, scoreOf(question, metric)])),
   }));
 }
 
 /** A failed call is ungraded; a reply without an answer in it is an empty answer, which every metric scores 0. */
 function scoreOutcome(
   metric: string,
-  outcome: AnswerOutcome | undefined,
+  outcome: Prediction["outcome"] | undefined,
   question: Question,
 ): Outcome {
   if (outcome === undefined) return ungraded("not answered");

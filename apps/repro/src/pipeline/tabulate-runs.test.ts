@@ -1,19 +1,28 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { loadLocomoMini, splitDataset } from "@memory-r1/datasets";
-import { writeFileAtomic } from "@memory-r1/report";
+import { writeFileAtomic, writeResult } from "@memory-r1/report";
 import { ConfigError, type Question, ResumeMismatchError, silentLogger } from "@memory-r1/spec";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Override, resolveExperiment } from "../experiment.ts";
 import type { RunViewRequest } from "../run-context.ts";
 import { useTemporaryFolder } from "./__fixtures__/temporary-folder.ts";
 import { tinyExperiment } from "./__fixtures__/tiny-experiment.ts";
-import { type Prediction, predictionsFile } from "./answer-questions.ts";
-import { writeRunConfig } from "./run-config.ts";
+import {
+  type Prediction,
+  predictionsFile,
+  readPredictions,
+  writePredictions,
+} from "./answer-questions.ts";
+import { chooseQuestions } from "./evaluate-arms.ts";
+import { readRunConfig, writeRunConfig } from "./run-config.ts";
+import { renderScores, scoresFile } from "./scores-file.ts";
 import { tabulateRuns } from "./tabulate-runs.ts";
 
 const pathOf = useTemporaryFolder();
 const dataset = await loadLocomoMini();
-const { test } = splitDataset(dataset, "memory-r1");
+const splits = splitDataset(dataset, "memory-r1");
+const { test } = splits;
 
 /** Answers with the gold where the arm knows it, with something else otherwise. */
 type Knows = (question: Question, position: number) => boolean;
@@ -63,6 +72,41 @@ async function writeRun(
     await writeFileAtomic(predictionsFile(runDirectory, arm), lines.join(""));
   }
   return runDirectory;
+}
+
+/** The folder that is published of a run: its manifest and its scores, and no answers. */
+async function publish(run: string): Promise<string> {
+  const { experiment, code } = await readRunConfig(run);
+  const arms = experiment.evaluation.arms.map(
+    async ({ name }) => [name, await readPredictions(predictionsFile(run, name))] as const,
+  );
+  const directory = `${run}-published`;
+  await writeResult({
+    directory,
+    files: {
+      [scoresFile]: renderScores(experiment, {
+        questions: chooseQuestions(experiment, splits),
+        predictions: new Map(await Promise.all(arms)),
+      }),
+    },
+    manifestName: "manifest.json",
+    manifest: {
+      schemaVersion: 1,
+      experiment: experiment.name,
+      command: "repro run tiny",
+      code,
+      createdAt: "2025-01-02T03:04:05.000Z",
+      configuration: experiment,
+      dataset: { name: dataset.name, sha256: dataset.sha256 },
+      prompts: {},
+      models: [],
+      seeds: { run: experiment.seed },
+      versions: { node: "20.0.0" },
+      machine: { cpu: "none", cores: 1, memoryGiB: 1, platform: "none" },
+      durationSeconds: 0,
+    },
+  });
+  return directory;
 }
 
 let warnings: string[] = [];
@@ -165,6 +209,64 @@ describe("tabulateRuns", () => {
     const column = header.split(",").indexOf("squad-f1SeedSd");
     const ofMemory = lines.find((line) => line.startsWith("test,Memory-R1,GRPO,all,"));
     expect(ofMemory?.split(",")[column]).toBe(String(Math.sqrt(0.125)));
+  });
+
+  it("makes a published result's tables from its scores, to the last byte, and averages it with a run", async () => {
+    const knowsHalf: Knows = (_question, position) => position % 2 === 0;
+    const more: readonly Override[] = [["evaluation.adversarialSample", "3"]];
+    const one = await writeRun("one", { overrides: more, memoryKnows: knowsHalf });
+    const two = await writeRun("two", { overrides: [...more, ["seed", "2"]] });
+    const published = await publish(one);
+    const shown = async (runs: readonly string[], name: string) => {
+      const { table, detailTables } = await view(runs, { knownIssues: "both" }, pathOf(name));
+      return [table, ...detailTables, await readFile(pathOf(name), "utf8")];
+    };
+    expect(await shown([published], "published.csv")).toEqual(await shown([one], "run.csv"));
+    expect(await shown([published, two], "mixed.csv")).toEqual(await shown([one, two], "runs.csv"));
+  });
+
+  it("keeps an ungraded answer of a published result ungraded", async () => {
+    const run = await writeRun("run");
+    const file = predictionsFile(run, "memory-r1");
+    const [first, ...others] = await readPredictions(file);
+    if (first === undefined) throw new Error("the run has no answers");
+    const failed: Prediction = {
+      ...first,
+      outcome: { status: "failed", reason: "the engine was busy" },
+    };
+    await writePredictions(file, [failed, ...others]);
+    const { table } = await view([await publish(run)], { categoryNaming: "mem0" });
+    expect(table.rows[1]).toMatchObject({ "squad-f1": 1, "squad-f1Graded": 21 });
+  });
+
+  it.each<[string, (folder: string) => Promise<unknown>, RunViewRequest, string]>([
+    [
+      "by a metric that was not published",
+      async () => 0,
+      { metric: "rouge-1-precision" },
+      "no scores by",
+    ],
+    [
+      "without its scores",
+      (folder) => rm(join(folder, scoresFile)),
+      { knownIssues: "both" },
+      "published without single scores",
+    ],
+    [
+      "with the scores of other arms",
+      async (folder) => {
+        const file = join(folder, scoresFile);
+        await writeFile(file, (await readFile(file, "utf8")).replaceAll("oracle", "delphi"));
+      },
+      { knownIssues: "both" },
+      'no scores of arm "oracle"',
+    ],
+  ])("refuses a published result %s", async (_what, change, request, problem) => {
+    const folder = await publish(await writeRun("one"));
+    await change(folder);
+    const failed = view([folder], request);
+    await expect(failed).rejects.toThrow(ConfigError);
+    await expect(failed).rejects.toThrow(problem);
   });
 
   it("warns where the runs were made by different commits", async () => {

@@ -1,35 +1,44 @@
-import { splitDataset } from "@memory-r1/datasets";
+import { basename, join } from "node:path";
 import { metrics } from "@memory-r1/metrics";
-import { renderCsv, writeFileAtomic } from "@memory-r1/report";
-import { ConfigError } from "@memory-r1/spec";
-import { evaluatedSplits, type Experiment } from "../experiment.ts";
+import { readManifest, renderCsv, writeFileAtomic } from "@memory-r1/report";
+import { ConfigError, parseValue } from "@memory-r1/spec";
+import { evaluatedSplits, type Experiment, experimentSchema } from "../experiment.ts";
 import type { RunView, RunViewRequest, TabulateRunsOptions } from "../run-context.ts";
+import { isPublishedResult } from "../run-folder.ts";
 import { type Prediction, predictionsFile, readPredictions } from "./answer-questions.ts";
 import { askedOf, chooseQuestions, type EvaluatedQuestions } from "./evaluate-arms.ts";
 import { knownName } from "./known-name.ts";
-import { loadRunDataset } from "./load-dataset.ts";
+import { loadRunDataset, splitFor } from "./load-dataset.ts";
 import { readRunConfig, type RunConfig } from "./run-config.ts";
-import { type ScoredSplit, scorePredictions } from "./score-predictions.ts";
+import {
+  type ScoredSplit,
+  type ScoreOf,
+  scorePredictionsOf,
+  scoreSplits,
+} from "./score-predictions.ts";
+import { readScores } from "./scores-file.ts";
 import { chooseCategoryNaming, detailTables, tabulate } from "./tabulate.ts";
 
+/** A finished run, or a result that was published of one. */
 interface FinishedRun {
   readonly runDirectory: string;
-  readonly config: RunConfig;
+  readonly config: Pick<
+    RunConfig,
+    "runId" | "code" | "datasetSha256" | "dataDirectory" | "experiment"
+  >;
+  /** How its arms did at the questions that they were asked. */
+  readonly scores: (questions: EvaluatedQuestions) => Promise<ScoreOf>;
 }
 
 /**
- * Scores the answers of finished runs again and lays them out as asked. Nothing in the runs' folders changes.
+ * Scores the answers of finished runs again and lays them out as asked; of a published result, whose answers are not
+ * there, the scores are taken as they are. Nothing in their folders changes.
  * @throws ConfigError where a run has not ended, runs differ in more than their seed, or a name is unknown
  * @throws ResumeMismatchError where the data set is not the runs'
  */
 export async function tabulateRuns(options: TabulateRunsOptions): Promise<RunView> {
   const { view, context, csvPath } = options;
-  const runs = await Promise.all(
-    options.runDirectories.map(async (runDirectory) => ({
-      runDirectory,
-      config: await readRunConfig(runDirectory),
-    })),
-  );
+  const runs = await Promise.all(options.runDirectories.map(openRun));
   const [first] = runs;
   if (first === undefined) throw new ConfigError("Name at least one run.");
   checkSameExperiment(runs);
@@ -42,13 +51,12 @@ export async function tabulateRuns(options: TabulateRunsOptions): Promise<RunVie
     dataset.questions.map((question) => question.category),
     view.categoryNaming ?? experiment.evaluation.categoryNaming,
   );
-  const splits = splitDataset(dataset, experiment.split);
+  const splits = splitFor(first.config.experiment, dataset);
   const scored = await Promise.all(
     runs.map(async (run) => {
       const { seed } = run.config.experiment;
       const questions = chooseQuestions(run.config.experiment, splits);
-      const predictions = await readAnswers(run, questions);
-      return scorePredictions({ ...experiment, seed }, { questions, predictions });
+      return scoreSplits({ ...experiment, seed }, questions, await run.scores(questions));
     }),
   );
   const tables = tabulate(experiment, mergeSplits(scored.flat()), {
@@ -62,6 +70,32 @@ export async function tabulateRuns(options: TabulateRunsOptions): Promise<RunVie
     runs: runs.map(({ runDirectory, config }) => ({ runId: config.runId, runDirectory })),
     table: tables.overall,
     detailTables: detailTables(tables),
+  };
+}
+
+async function openRun(runDirectory: string): Promise<FinishedRun> {
+  if (isPublishedResult(runDirectory)) return openPublished(runDirectory);
+  const config = await readRunConfig(runDirectory);
+  return {
+    runDirectory,
+    config,
+    scores: async (questions) =>
+      scorePredictionsOf(await readAnswers(runDirectory, config, questions)),
+  };
+}
+
+async function openPublished(runDirectory: string): Promise<FinishedRun> {
+  const file = join(runDirectory, "manifest.json");
+  const { code, dataset, configuration } = await readManifest(file);
+  return {
+    runDirectory,
+    config: {
+      runId: basename(runDirectory),
+      code,
+      datasetSha256: dataset.sha256,
+      experiment: parseValue(configuration, experimentSchema, `configuration in ${file}`),
+    },
+    scores: () => readScores(runDirectory),
   };
 }
 
@@ -106,7 +140,8 @@ function checkSameExperiment(runs: readonly FinishedRun[]): void {
 
 /** Every arm's answers. @throws ConfigError where some question has none */
 async function readAnswers(
-  { runDirectory, config }: FinishedRun,
+  runDirectory: string,
+  config: RunConfig,
   questions: EvaluatedQuestions,
 ): Promise<ReadonlyMap<string, readonly Prediction[]>> {
   const ofArms = config.experiment.evaluation.arms.map(async (arm) => {
