@@ -176,6 +176,7 @@ describe.skipIf(unprepared.length > 0)(`a whole run on the embedded engine${note
       join("predictions", "oracle.jsonl"),
       join("predictions", "rag.jsonl"),
       join("predictions", "reranked.jsonl"),
+      "scores.jsonl",
       "table.md",
       join("training", "manager", "metrics.jsonl"),
       join("training", "reader", "metrics.jsonl"),
