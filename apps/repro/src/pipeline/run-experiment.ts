@@ -23,7 +23,7 @@ import { codeVersion, machineFacts } from "./provenance.ts";
 import { readRunConfig, type RunConfig, writeRunConfig } from "./run-config.ts";
 import type { RunServices, TrainedAgent } from "./run-services.ts";
 import { openServices, type OpenedServices } from "./open-services.ts";
-import { scorePredictions } from "./score-predictions.ts";
+import { scorePredictions, scoreSplits } from "./score-predictions.ts";
 import { renderScores, scoresFile } from "./scores-file.ts";
 import { reranks } from "./systems/arm-memory.ts";
 import { evidenceTable } from "./systems/evidence-table.ts";
@@ -199,7 +199,9 @@ async function work(
   const agents = await train(services);
   const evaluation = await evaluateArms(services, agents);
   const { experiment } = config;
-  const tables = tabulate(experiment, scorePredictions(experiment, evaluation), {
+  const { questions, predictions } = evaluation;
+  const scoreOf = scorePredictions(predictions);
+  const tables = tabulate(experiment, scoreSplits(experiment, questions, scoreOf), {
     categoryNaming: categoryNamingOf(experiment, services.dataset),
     knownIssues: "include",
     mainMetric: experiment.evaluation.mainMetric,
@@ -220,7 +222,7 @@ async function work(
     directory: services.runDirectory,
     files: {
       "leaderboard.csv": renderCsv(tables.leaderboard),
-      [scoresFile]: renderScores(experiment, evaluation),
+      [scoresFile]: renderScores(experiment, questions, scoreOf),
       "comparisons.csv": renderCsv(tables.comparisons),
       "banks.csv": renderCsv(banks),
       "evidence.csv": renderCsv(evidence),

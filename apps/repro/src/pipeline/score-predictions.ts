@@ -32,16 +32,8 @@ export interface ScoredSplit {
 /** What an arm's reply to a question is worth by a metric of the experiment, or by `refusalMetric`. */
 export type ScoreOf = (arm: string, question: Question, metric: string) => Outcome;
 
-/** Scores every prediction of a run. Pure; a split of which nothing was asked is left out. */
-export function scorePredictions(
-  experiment: Experiment,
-  { questions, predictions }: Pick<Evaluation, "questions" | "predictions">,
-): readonly ScoredSplit[] {
-  return scoreSplits(experiment, questions, scorePredictionsOf(predictions));
-}
-
-/** Scores replies one by one; a question without a reply is ungraded. */
-export function scorePredictionsOf(predictions: Evaluation["predictions"]): ScoreOf {
+/** Scores the predictions of a run one by one; a question without one is ungraded. */
+export function scorePredictions(predictions: Evaluation["predictions"]): ScoreOf {
   const byArm = new Map(
     [...predictions].map(([arm, ofArm]) => [
       arm,
@@ -52,7 +44,7 @@ export function scorePredictionsOf(predictions: Evaluation["predictions"]): Scor
     scoreOutcome(metric, byArm.get(arm)?.get(question.id), question);
 }
 
-/** The same with scores from wherever they are. */
+/** Every score of a run, in the form of its tables. Pure; a split of which nothing was asked is left out. */
 export function scoreSplits(
   experiment: Experiment,
   questionsOf: EvaluatedQuestions,

@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { ConfigError, graded, ungraded } from "@memory-r1/spec";
 import { z } from "zod";
 import type { Experiment } from "../experiment.ts";
-import { askedOf, type Evaluation } from "./evaluate-arms.ts";
+import { askedOf, type EvaluatedQuestions } from "./evaluate-arms.ts";
 import { jsonLines } from "./json-lines.ts";
-import { refusalMetric, type ScoreOf, scorePredictionsOf } from "./score-predictions.ts";
+import { refusalMetric, type ScoreOf } from "./score-predictions.ts";
 
 /**
  * Every single score of a run, by arm and question: numbers and ids, no text of the data set. What is published with a
@@ -22,11 +22,11 @@ const lineSchema = z.strictObject({
 /** The content of `scoresFile`. */
 export function renderScores(
   experiment: Experiment,
-  { questions, predictions }: Pick<Evaluation, "questions" | "predictions">,
+  questions: EvaluatedQuestions,
+  scoreOf: ScoreOf,
 ): string {
   const { arms, metrics, mainMetric } = experiment.evaluation;
   const names = [...new Set([...metrics, mainMetric, refusalMetric])];
-  const scoreOf = scorePredictionsOf(predictions);
   return arms
     .flatMap((arm) =>
       askedOf(arm, questions).map((question): z.infer<typeof lineSchema> => ({

@@ -16,6 +16,7 @@ import {
 } from "./answer-questions.ts";
 import { chooseQuestions } from "./evaluate-arms.ts";
 import { readRunConfig, writeRunConfig } from "./run-config.ts";
+import { scorePredictions } from "./score-predictions.ts";
 import { renderScores, scoresFile } from "./scores-file.ts";
 import { tabulateRuns } from "./tabulate-runs.ts";
 
@@ -84,10 +85,11 @@ async function publish(run: string): Promise<string> {
   await writeResult({
     directory,
     files: {
-      [scoresFile]: renderScores(experiment, {
-        questions: chooseQuestions(experiment, splits),
-        predictions: new Map(await Promise.all(arms)),
-      }),
+      [scoresFile]: renderScores(
+        experiment,
+        chooseQuestions(experiment, splits),
+        scorePredictions(new Map(await Promise.all(arms))),
+      ),
     },
     manifestName: "manifest.json",
     manifest: {

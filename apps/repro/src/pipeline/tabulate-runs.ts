@@ -13,7 +13,7 @@ import { readRunConfig, type RunConfig } from "./run-config.ts";
 import {
   type ScoredSplit,
   type ScoreOf,
-  scorePredictionsOf,
+  scorePredictions,
   scoreSplits,
 } from "./score-predictions.ts";
 import { readScores } from "./scores-file.ts";
@@ -80,7 +80,7 @@ async function openRun(runDirectory: string): Promise<FinishedRun> {
     runDirectory,
     config,
     scores: async (questions) =>
-      scorePredictionsOf(await readAnswers(runDirectory, config, questions)),
+      scorePredictions(await readAnswers(runDirectory, config, questions)),
   };
 }
 

@@ -10,18 +10,22 @@ import {
   questions,
 } from "./__fixtures__/small-evaluation.ts";
 import type { Evaluation } from "./evaluate-arms.ts";
-import { scorePredictions } from "./score-predictions.ts";
+import { scorePredictions, scoreSplits } from "./score-predictions.ts";
 import { chooseCategoryNaming, detailTables, tabulate, type TableView } from "./tabulate.ts";
 
 /** The tables of a run, as it ends. */
 function tabulateRun(experiment: Experiment, evaluated: Evaluation, view: Partial<TableView> = {}) {
-  return tabulate(experiment, scorePredictions(experiment, evaluated), {
-    categoryNaming: "official",
-    knownIssues: "include",
-    mainMetric: experiment.evaluation.mainMetric,
-    intervals: "all",
-    ...view,
-  });
+  return tabulate(
+    experiment,
+    scoreSplits(experiment, evaluated.questions, scorePredictions(evaluated.predictions)),
+    {
+      categoryNaming: "official",
+      knownIssues: "include",
+      mainMetric: experiment.evaluation.mainMetric,
+      intervals: "all",
+      ...view,
+    },
+  );
 }
 
 describe("the table that is shown", () => {
