@@ -136,6 +136,11 @@ describe("commands and flags", () => {
         verbose: false,
       },
     },
+    {
+      words: "engine check --engine skyrl --processes 2",
+      command: "engine check",
+      request: { engine: "skyrl", processes: 2, json: false, verbose: false },
+    },
     { words: "datasets list", command: "datasets list", request: { json: false } },
     {
       words: "datasets list --json --data-dir d",

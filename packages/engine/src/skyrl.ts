@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -27,6 +27,11 @@ export interface SkyRlOptions extends Pick<
   readonly logFile: string;
   /** Default 8. */
   readonly maxLoraRank?: number;
+  /**
+   * JAX processes that share the model and each batch between them, scheduled by Ray; default 1, without Ray. With more, Ray and
+   * JAX listen at this machine's network address too, and Ray keeps its logs in its own temporary folder.
+   */
+  readonly processes?: number | undefined;
   /** From start to the first answer; default 180 s. */
   readonly readyTimeoutMs?: number;
 }
@@ -65,7 +70,7 @@ export async function launchSkyRl(options: SkyRlOptions): Promise<RunningSkyRl> 
     onProgress: options.onProgress,
     signal,
   });
-  await mendTypedDict(environment.python, signal);
+  await mendSkyRl(environment.python, signal);
 
   await mkdir(directory, { recursive: true });
   await mkdir(dirname(logFile), { recursive: true });
@@ -92,9 +97,7 @@ export async function launchSkyRl(options: SkyRlOptions): Promise<RunningSkyRl> 
         "backend-config": JSON.stringify({
           max_lora_adapters: maxLoraAdapters,
           max_lora_rank: options.maxLoraRank ?? 8,
-          // One shape of batch each: every further one is compiled anew, which takes longer than the work.
-          train_micro_batch_size: 1,
-          sample_max_num_sequences: 4,
+          ...batchesOf(options.processes ?? 1),
         }),
       }),
     ],
@@ -109,6 +112,10 @@ export async function launchSkyRl(options: SkyRlOptions): Promise<RunningSkyRl> 
         JAX_COMPILATION_CACHE_DIR: join(cacheDirectory, "jax"),
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS: "0.5",
         PYTHONUNBUFFERED: "1",
+        // A cluster of this server's own, whose workers run this environment's Python rather than a `uv run` of their own.
+        RAY_ADDRESS: "local",
+        RAY_ENABLE_UV_RUN_RUNTIME_ENV: "0",
+        RAY_USAGE_STATS_ENABLED: "0",
       },
       stdio: ["ignore", log, log],
       // A group of its own, because uv, the API and the engine are four processes that must end together.
@@ -183,19 +190,48 @@ async function findFreePort(): Promise<number> {
 }
 
 /**
- * SkyRL 0.3.0 says that it takes Python 3.11, and pydantic refuses its `typing.TypedDict` below 3.12. In this environment
- * that name is then the one of typing_extensions; SkyRL's own files stay as they are.
+ * Batches of one shape each, since every further shape is compiled anew, which takes longer than the work; with several
+ * processes they are cut along the batch, and so is what each process holds of the weights.
  */
-async function mendTypedDict(python: string, signal: AbortSignal | undefined): Promise<void> {
+function batchesOf(processes: number): Record<string, unknown> {
+  const shapes = {
+    train_micro_batch_size: processes,
+    sample_max_num_sequences: Math.ceil(4 / processes) * processes,
+  };
+  if (processes === 1) return shapes;
+  return {
+    ...shapes,
+    use_ray: true,
+    num_processes: processes,
+    fully_sharded_data_parallel_size: processes,
+  };
+}
+
+/**
+ * What SkyRL 0.3.0 needs to run here, done in this environment alone; a second time has no effect:
+ * - it says that it takes Python 3.11, and pydantic refuses its `typing.TypedDict` below 3.12: that name is then the one of
+ *   typing_extensions;
+ * - its Ray backend cannot create a model, because it does not know the argument `model_role` (mended later by its #1932).
+ */
+async function mendSkyRl(python: string, signal: AbortSignal | undefined): Promise<void> {
   const output = await runCommand(
     [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
     { stream: "stdout", onLine: () => undefined, signal },
   );
   if (output.exitCode !== 0)
     throw new ConfigError(`${python} does not run:\n${lastLines(output.stderr)}`);
+  const packages = output.stdout.trim();
   await writeFile(
-    join(output.stdout.trim(), "memory_r1_typed_dict.pth"),
+    join(packages, "memory_r1_typed_dict.pth"),
     'import sys, typing; sys.version_info < (3, 12) and setattr(typing, "TypedDict", ' +
       '__import__("typing_extensions").TypedDict)\n',
   );
+  const rayBackend = join(packages, "skyrl", "backends", "ray_jax.py");
+  const signature = "def create_model(self, model_id: str, lora_config: types.LoraConfig";
+  const source = await readFile(rayBackend, "utf8");
+  const mended = source.replaceAll(
+    `${signature}) -> None:`,
+    `${signature}, model_role: str = "policy") -> None:`,
+  );
+  if (mended !== source) await writeFile(rayBackend, mended);
 }

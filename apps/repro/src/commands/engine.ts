@@ -1,6 +1,6 @@
 import { renderText, type TableData } from "@memory-r1/report";
 import { buildCommand, buildRouteMap, type CommandContext, type RouteMap } from "@stricli/core";
-import { jsonFlag, parseText, verboseFlag } from "../command-flags.ts";
+import { jsonFlag, parseText, parseWholeNumber, verboseFlag } from "../command-flags.ts";
 import type {
   CheckEngineOptions,
   EngineCheckReport,
@@ -11,6 +11,7 @@ import type { Shell } from "../shell.ts";
 
 export interface EngineCheckRequest {
   readonly engine: string;
+  readonly processes?: number;
   readonly dialect?: string;
   readonly model?: string;
   readonly only?: string;
@@ -34,6 +35,13 @@ export function buildEngineRoutes(
               brief: "embedded; skyrl, installed and started for the check; or the URL of a server",
               placeholder: "ENGINE",
               default: "embedded",
+            },
+            processes: {
+              kind: "parsed",
+              parse: parseWholeNumber(1),
+              brief: "JAX processes of skyrl, under Ray if there are several (default: 1)",
+              placeholder: "N",
+              optional: true,
             },
             dialect: {
               kind: "parsed",
@@ -84,6 +92,7 @@ export function createEngineCheckHandler(
       try {
         const report = await check({
           engine: request.engine,
+          processes: request.processes,
           dialect: request.dialect,
           model: request.model,
           only: request.only,

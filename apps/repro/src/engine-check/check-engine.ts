@@ -23,6 +23,8 @@ import { trainWords } from "./train-words.ts";
 export interface CheckEngineOptions {
   /** `embedded`, `skyrl` or the URL of a server. */
   readonly engine: string;
+  /** Of `skyrl`: how many JAX processes under Ray; default one without Ray. */
+  readonly processes?: number | undefined;
   /** Of a server; default the protocol's own. */
   readonly dialect: string | undefined;
   /** Name, id or folder of the model; for a server, the one that it was started with. */
@@ -36,10 +38,16 @@ export interface CheckEngineOptions {
   readonly signal: AbortSignal;
 }
 
-export type NamedCheckResult = EngineCheckResult & {
+interface NamedCheck {
   readonly group: string;
   readonly name: string;
-  readonly seconds: number;
+}
+
+export type NamedCheckResult = EngineCheckResult & NamedCheck & { readonly seconds: number };
+
+const trainingCheck: NamedCheck = {
+  group: "training",
+  name: "three steps of GRPO with the loop of the experiments",
 };
 
 export interface EngineCheckReport {
@@ -52,6 +60,7 @@ export interface EngineCheckReport {
 export async function checkEngine(options: CheckEngineOptions): Promise<EngineCheckReport> {
   const { environment, signal } = options;
   const dialect = parseChoice(options);
+  const isChosen = parseOnly(options.only);
   const directory = await mkdtemp(join(tmpdir(), "memory-r1-engine-check-"));
   const setup = {
     python: environment.pythonPath,
@@ -88,6 +97,7 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
             logFile,
             directory,
             modelDirectory: prepared.model.directory,
+            processes: options.processes,
           });
           stop = () => server.stop();
           return {
@@ -121,12 +131,11 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
     const run = createCheckRunner(subject);
     const results: NamedCheckResult[] = [];
     const note = async (
-      group: string,
-      name: string,
+      { group, name }: NamedCheck,
       work: () => Promise<EngineCheckResult>,
     ): Promise<void> => {
       signal.throwIfAborted();
-      if (options.only !== undefined && !`${group} ${name}`.includes(options.only)) return;
+      if (!isChosen({ group, name })) return;
       const start = performance.now();
       const outcome = await work();
       const seconds = (performance.now() - start) / 1000;
@@ -134,8 +143,8 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
       results.push(result);
       options.onResult(result);
     };
-    for (const check of engineChecks) await note(check.group, check.name, () => run(check));
-    await note("training", "three steps of GRPO with the loop of the experiments", async () => {
+    for (const check of engineChecks) await note(check, () => run(check));
+    await note(trainingCheck, async () => {
       try {
         await trainWords({ ...subject, tokenizer, signal });
         return { status: "passed" };
@@ -152,12 +161,14 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
 }
 
 /** @throws ConfigError for a word that is neither an engine nor a URL, and for an unknown dialect. */
-function parseChoice({ engine, dialect }: CheckEngineOptions): EngineDialectName {
+function parseChoice({ engine, dialect, processes }: CheckEngineOptions): EngineDialectName {
   const isUrl = /^https?:\/\//.test(engine);
   if (!isUrl && engine !== "embedded" && engine !== "skyrl")
     throw new ConfigError(
       `"${engine}" is no engine: give embedded, skyrl, or the URL of a server (http://127.0.0.1:8000)`,
     );
+  if (processes !== undefined && engine !== "skyrl")
+    throw new ConfigError("--processes belongs to --engine skyrl");
   if (dialect === undefined) return "memory-r1";
   if (!isUrl) throw new ConfigError("--dialect belongs to the URL of a server");
   const known = engineDialectNames.find((name) => name === dialect);
@@ -166,4 +177,16 @@ function parseChoice({ engine, dialect }: CheckEngineOptions): EngineDialectName
       `"${dialect}" is no dialect: give one of ${engineDialectNames.join(", ")}`,
     );
   return known;
+}
+
+/** @throws ConfigError where no check is meant. */
+function parseOnly(only: string | undefined): (check: NamedCheck) => boolean {
+  const isChosen = ({ group, name }: NamedCheck): boolean =>
+    only === undefined || `${group} ${name}`.includes(only);
+  const all = [...engineChecks, trainingCheck];
+  if (all.some(isChosen)) return isChosen;
+  const groups = [...new Set(all.map(({ group }) => group))];
+  throw new ConfigError(
+    `no check has "${only}" in its group or name; the groups are ${groups.join(", ")}`,
+  );
 }
