@@ -423,7 +423,10 @@ describe("engine check", () => {
     [{ engine: "vllm" }, '"vllm" is no engine'],
     [{ engine: "skyrl", dialect: "skyrl-jax" }, "--dialect belongs to the URL"],
     [{ engine: "http://h:1", dialect: "torch" }, '"torch" is no dialect'],
-    [{ only: "fluency" }, 'no check has "fluency" in its group or name; the groups are capabilities'],
+    [
+      { only: "fluency" },
+      'no check has "fluency" in its group or name; the groups are capabilities',
+    ],
     [{ engine: "embedded", processes: 2 }, "--processes belongs to --engine skyrl"],
   ])("refuses %j before anything is started", async (given, message) => {
     const { checkEngine } = await import("../engine-check/check-engine.ts");
