@@ -24,7 +24,7 @@ export interface CheckEngineOptions {
   /** `embedded`, `skyrl` or the URL of a server. */
   readonly engine: string;
   /** Of `skyrl`: how many JAX processes under Ray; default one without Ray. */
-  readonly processes?: number | undefined;
+  readonly processes: number | undefined;
   /** Of a server; default the protocol's own. */
   readonly dialect: string | undefined;
   /** Name, id or folder of the model; for a server, the one that it was started with. */
@@ -160,7 +160,7 @@ export async function checkEngine(options: CheckEngineOptions): Promise<EngineCh
   }
 }
 
-/** @throws ConfigError for a word that is neither an engine nor a URL, and for an unknown dialect. */
+/** @throws ConfigError for a word that is neither an engine nor a URL, an unknown dialect, and an option of another engine. */
 function parseChoice({ engine, dialect, processes }: CheckEngineOptions): EngineDialectName {
   const isUrl = /^https?:\/\//.test(engine);
   if (!isUrl && engine !== "embedded" && engine !== "skyrl")
