@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from memory_r1_engine.types import (
     SampledSequence,
     SampleJob,
 )
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from measuring import (
     ADVANTAGE_EPSILON,
@@ -156,10 +157,14 @@ def count_flops(
     """
     sequences = read_sequences(engine, settings, step, prompt)
     data = make_data(prompt, sequences, make_rewards(settings, step))
-    packed = {}
+    # What torch's counter does not know.
+    counters: dict[object, Callable[..., int]] = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count_attention,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: count_attention_gradients,
+    }
     if torch.backends.mkldnn.is_available():
-        packed[torch.ops.mkldnn._linear_pointwise] = count_packed_product
-    with FlopCounterMode(display=False, custom_mapping=packed) as counter:
+        counters[torch.ops.mkldnn._linear_pointwise] = count_packed_product
+    with FlopCounterMode(display=False, custom_mapping=counters) as counter:
         engine.forward_backward(MODEL_ID, data, "ppo")
     engine.optim_step(MODEL_ID, AdamParams(0.0))
     return int(counter.get_total_flops())
@@ -168,9 +173,28 @@ def count_flops(
 def count_packed_product(
     inputs: torch.Size, weight: torch.Size, *_: object, out_shape: object = None
 ) -> int:
-    """Operations of inputs @ weight.T, which torch's counter does not know."""
+    """Operations of inputs @ weight.T."""
     del out_shape
     return 2 * math.prod(inputs) * weight[0]
+
+
+def count_attention(
+    query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object
+) -> int:
+    """Two products for each pair of query and key that the kernel is given, masked or not."""
+    return int(sdpa_flop_count(query, key, value))
+
+
+def count_attention_gradients(
+    gradient: torch.Size,
+    query: torch.Size,
+    key: torch.Size,
+    value: torch.Size,
+    *_: object,
+    **__: object,
+) -> int:
+    """Five products, that of the scores once more among them."""
+    return int(sdpa_backward_flop_count(gradient, query, key, value))
 
 
 def make_data(

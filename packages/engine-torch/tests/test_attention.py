@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from helpers import build_groups, create_random_model, get_gradient
+from memory_r1_engine.attention import count_parts
 from memory_r1_engine.core import TorchEngine
-from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.packing import PackedRow, pack_sequences, plan_attention
 from memory_r1_engine.tree_attention import (
     AttentionKind,
     build_block_mask,
@@ -20,6 +21,7 @@ from memory_r1_engine.tree_attention import (
     measure_disagreement,
     pad_to_tiles,
 )
+from memory_r1_engine.types import EngineError
 
 CPU = torch.device("cpu")
 
@@ -87,11 +89,21 @@ def flex_backward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("flex_backward")
-@pytest.mark.parametrize("kind", ["blocks", "sdpa", "flex"])
-def test_outputs_and_gradients_equal_the_dense_softmax(kind: AttentionKind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "threads"), [("blocks", 1), ("blocks", 2), ("blocks", 3), ("sdpa", 1), ("flex", 1)]
+)
+def test_outputs_and_gradients_equal_the_dense_softmax(
+    monkeypatch: pytest.MonkeyPatch, kind: AttentionKind, threads: int
+) -> None:
     """Against softmax(q k^T * scale + mask) v written out, in float64, with grouped key heads."""
+    # Blocks small enough that most have ancestors, some of them in several spans.
+    monkeypatch.setattr("memory_r1_engine.attention.QUERY_LIMIT", 16)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     row = build_row(7, 50, 12)
     count = len(row.tokens)
+    plans = plan_attention(row.subtree_ends, 16)
+    assert len(plans) > 4
+    assert {len(plan.ancestors) for plan in plans} >= {0, 1, 2}
     generator = torch.Generator().manual_seed(1)
     shapes = [(4, count, 8), (2, count, 8), (2, count, 8)]
     values = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
@@ -141,35 +153,58 @@ def test_a_model_trains_and_samples_alike(tiny_model_directory: Path, kind: Atte
         assert left.logprobs == pytest.approx(right.logprobs, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("groups", "queries", "threads", "parts"),
+    [
+        (3, 768, 1, 1),
+        (3, 768, 2, 2),
+        # No even count of parts: five to four is better than two to one.
+        (3, 279, 2, 3),
+        (8, 256, 4, 1),
+        (1, 7, 4, 7),
+        (1, 11, 4, 1),
+    ],
+)
+def test_a_key_heads_queries_are_cut_for_the_threads(
+    groups: int, queries: int, threads: int, parts: int
+) -> None:
+    assert count_parts(groups, queries, threads) == parts
+
+
 def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = torch.device("cuda")
     assert choose_attention("auto", CPU, torch.float32) == ("blocks", None)
-    assert choose_attention("auto", cuda, torch.float64) == ("blocks", None)
-    assert choose_attention("sdpa", cuda, torch.float32) == ("sdpa", None)
-    for error, kind, note in (
-        (1e-4, "flex", None),
-        (0.01, "blocks", "differs from plain attention here (by 0.01)"),
-        (float("nan"), "blocks", "by nan"),
-    ):
-        monkeypatch.setattr(
-            "memory_r1_engine.tree_attention.measure_disagreement", lambda *_, e=error: e
+    assert choose_attention("auto", CPU, torch.bfloat16) == ("blocks", None)
+    assert choose_attention("auto", cuda, torch.float64) == ("sdpa", None)
+    assert choose_attention("auto", torch.device("mps"), torch.float32) == ("sdpa", None)
+    assert choose_attention("flex", CPU, torch.float32) == ("flex", None)
+    with pytest.raises(EngineError, match="attention blocks runs on a CPU, not on cuda"):
+        choose_attention("blocks", cuda, torch.float32)
+    for device, first in ((CPU, "blocks"), (cuda, "flex")):
+        for error, note in (
+            (1e-4, None),
+            (0.01, f"{first} attention differs from plain attention here (by 0.01)"),
+            (float("nan"), f"{first} attention differs from plain attention here (by nan)"),
+        ):
+            monkeypatch.setattr(
+                "memory_r1_engine.tree_attention.measure_disagreement", lambda *_, e=error: e
+            )
+            expected = (first if note is None else "sdpa", note)
+            assert choose_attention("auto", device, torch.float32) == expected
+
+        def fail(*_: object) -> float:
+            raise RuntimeError("no kernel")
+
+        monkeypatch.setattr("memory_r1_engine.tree_attention.measure_disagreement", fail)
+        assert choose_attention("auto", device, torch.bfloat16) == (
+            "sdpa",
+            f"{first} attention does not run here (RuntimeError: no kernel)",
         )
-        found, reason = choose_attention("auto", cuda, torch.float32)
-        assert found == kind
-        assert (note is None) == (reason is None)
-        assert note is None or note in (reason or "")
-
-    def fail(*_: object) -> float:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr("memory_r1_engine.tree_attention.measure_disagreement", fail)
-    assert choose_attention("auto", cuda, torch.bfloat16) == (
-        "blocks",
-        "flex attention does not run here (RuntimeError: no compiler)",
-    )
 
 
 @pytest.mark.usefixtures("flex_backward")
 def test_what_the_choice_measures() -> None:
-    for kind in ("flex", "sdpa"):
+    for kind in ("flex", "blocks"):
         assert measure_disagreement(kind, CPU, torch.float32) < 1e-5
+    assert measure_disagreement("blocks", CPU, torch.float64) < 1e-12
+    assert measure_disagreement("blocks", CPU, torch.bfloat16) < 0.02

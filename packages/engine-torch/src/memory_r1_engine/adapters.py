@@ -157,7 +157,8 @@ class _LoraFunction(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             down_gradient = (reduced_gradient.t() @ rows).mul_(ctx.scale)
         if ctx.needs_input_grad[2]:
-            up_gradient = (gradient.t() @ reduced).mul_(ctx.scale)
+            # This way round MKL is twice as fast.
+            up_gradient = (reduced.t() @ gradient).mul_(ctx.scale).t()
         if ctx.needs_input_grad[0]:
             input_gradient = ctx.linear.multiply_transposed(gradient)
             input_gradient.addmm_(reduced_gradient, down, alpha=ctx.scale)

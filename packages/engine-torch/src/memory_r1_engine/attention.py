@@ -7,16 +7,17 @@ no mask for an implementation that it does not know, so nothing is computed per 
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface
 
-from memory_r1_engine.packing import PackedRow, Span, merge_spans, plan_attention
+from memory_r1_engine.packing import AttentionBlock, PackedRow, Span, plan_attention
 
 IMPLEMENTATION = "memory_r1_tree"
 
@@ -88,29 +89,15 @@ def attend_active(
 AttentionInterface.register(IMPLEMENTATION, attend_active)
 
 
-@dataclass(frozen=True)
-class _BlockPlan:
-    """A block's queries, the spans of its keys (own range last), and the mask of its own range (`build_own_mask`)."""
-
-    start: int
-    stop: int
-    spans: tuple[Span, ...]
-    own_mask: torch.Tensor
-
-
-class TreeAttention:
-    """The pass over one packed row."""
+class BlockAttention:
+    """The pass over one packed row on a CPU: block by block along the tree, each by PyTorch's fused kernel."""
 
     def __init__(self, row: PackedRow, device: torch.device) -> None:
+        del device  # always the CPU: see choose_attention
         ends = torch.tensor(row.subtree_ends)
-        self._blocks: list[_BlockPlan] = []
-        for block in plan_attention(row.subtree_ends, QUERY_LIMIT):
-            nodes = torch.arange(block.start, block.stop)
-            own_ends = ends[block.start : block.stop]
-            visible = (nodes[None, :] <= nodes[:, None]) & (nodes[:, None] < own_ends[None, :])
-            spans = merge_spans((*block.ancestors, (block.start, block.stop)))
-            own_mask = build_own_mask(visible).to(device)
-            self._blocks.append(_BlockPlan(block.start, block.stop, spans, own_mask))
+        self._blocks = [
+            _Block(plan, ends) for plan in plan_attention(row.subtree_ends, QUERY_LIMIT)
+        ]
 
     def attend(
         self,
@@ -121,19 +108,54 @@ class TreeAttention:
         scale: float,
     ) -> torch.Tensor:
         del layer  # every layer sees the same tree
-        return _BlockAttention.apply(query, key, value, self._blocks, scale)  # type: ignore[no-any-return, no-untyped-call]  # untyped in torch
+        return _BlockFunction.apply(query, key, value, self._blocks, scale)  # type: ignore[no-any-return, no-untyped-call]  # untyped in torch
 
 
-def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span]) -> torch.Tensor:
-    """Slices of the token dimension (1) joined; a view where one span suffices."""
-    parts = [tensor[:, start:stop] for start, stop in spans]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+class _Block:
+    """A block's queries, and the keys that they see: all of its ancestors', and its own under a mask."""
+
+    def __init__(self, plan: AttentionBlock, subtree_ends: torch.Tensor) -> None:
+        self.start = plan.start
+        self.stop = plan.stop
+        self._ancestors = plan.ancestors
+        nodes = torch.arange(self.start, self.stop)
+        ends = subtree_ends[self.start : self.stop]
+        visible = (nodes[None, :] <= nodes[:, None]) & (nodes[:, None] < ends[None, :])
+        self._mask = build_own_mask(visible)
+        self._folded_mask = self._mask
+
+    def fold(self, tensor: torch.Tensor, groups: int) -> torch.Tensor:
+        """The block's part of heads x tokens (x size) as groups x parts x queries (x size): the queries of all heads
+        that share a key head follow each other, cut into parts (see `count_parts`)."""
+        queries = tensor.shape[0] // groups * (self.stop - self.start)
+        parts = count_parts(groups, queries, torch.get_num_threads())
+        part = tensor[:, self.start : self.stop]
+        return part.reshape(groups, parts, queries // parts, *tensor.shape[2:])
+
+    def list_keys(self, folded: torch.Tensor) -> list[tuple[Sequence[Span], torch.Tensor | None]]:
+        """What the folded queries see: spans of keys, and what is added to their scores."""
+        _, parts, queries, _ = folded.shape
+        shape = (1, parts, queries, self.stop - self.start)
+        if self._folded_mask.shape != shape or self._folded_mask.dtype != folded.dtype:
+            # Kept for the other layers.
+            copies = parts * queries // (self.stop - self.start)
+            self._folded_mask = self._mask.repeat(copies, 1).view(shape).to(folded.dtype)
+        own = ([(self.start, self.stop)], self._folded_mask)
+        return [own, (self._ancestors, None)] if self._ancestors else [own]
 
 
-def _fold_queries(tensor: torch.Tensor, groups: int, start: int, stop: int) -> torch.Tensor:
-    """heads x tokens x size -> key heads x (group members * tokens) x size: a key head serves its group at once."""
-    part = tensor[:, start:stop]
-    return part.reshape(groups, -1, part.shape[-1])
+def count_parts(groups: int, queries: int, threads: int) -> int:
+    """Into how many equal parts the queries of each of `groups` key heads are cut.
+
+    The kernel's backward pass gives a thread whole parts: the fewest that keep the threads busiest.
+    """
+
+    def measure_use(parts: int) -> float:
+        count = groups * parts
+        return count / (math.ceil(count / threads) * threads)
+
+    divisors = [parts for parts in range(1, 2 * threads + 1) if queries % parts == 0]
+    return max(divisors, key=lambda parts: (measure_use(parts), -parts))
 
 
 def build_own_mask(visible: torch.Tensor) -> torch.Tensor:
@@ -145,25 +167,38 @@ def build_own_mask(visible: torch.Tensor) -> torch.Tensor:
     return mask.masked_fill_(visible.logical_not(), float("-inf"))
 
 
-def compute_probabilities(
-    folded: torch.Tensor, keys: torch.Tensor, own_mask: torch.Tensor
-) -> torch.Tensor:
-    """Softmax over the visible keys, key heads x (group members * queries) x keys; `folded` is scaled already.
-
-    The last keys are the queries' own, under `own_mask`; all before are visible.
-    """
-    scores = torch.bmm(folded, keys.mT)
-    queries = own_mask.shape[0]
-    own = scores.view(scores.shape[0], -1, queries, scores.shape[-1])[..., -queries:]
-    own += own_mask.to(own.dtype)
-    # In half precision too: the kernel sums in float32, and transformers' own attention rounds scores just so.
-    return torch.softmax(scores, dim=-1)
+def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span], parts: int) -> torch.Tensor:
+    """Slices of groups x tokens x size joined, for each part: a view where one span suffices."""
+    pieces = [tensor[:, start:stop] for start, stop in spans]
+    joined = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+    return joined.unsqueeze(1).expand(-1, parts, -1, -1)
 
 
-class _BlockAttention(torch.autograd.Function):
-    """Softmax attention block by block; the backward pass computes the probabilities again instead of keeping them.
+def _scatter_spans(total: torch.Tensor, spans: Sequence[Span], parts: torch.Tensor) -> None:
+    """The reverse of `_gather_spans` for gradients: the sum over parts is added where the slices were."""
+    offset = 0
+    for start, stop in spans:
+        length = stop - start
+        total[:, start:stop] += parts[:, :, offset : offset + length].sum(1)
+        offset += length
 
-    Hand-written because autograd over slices of keys would allocate full-size gradients for every block, and because
+
+def _mix(
+    one: tuple[torch.Tensor, torch.Tensor], other: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output and log-sum-exp over two sets of keys, from those over each."""
+    share = torch.sigmoid(other[1] - one[1]).unsqueeze(-1)
+    return one[0].lerp(other[0], share.to(one[0].dtype)), torch.logaddexp(one[1], other[1])
+
+
+class _BlockFunction(torch.autograd.Function):
+    """Softmax attention by the kernel behind PyTorch's scaled dot product attention, whose log-sum-exp is needed here.
+
+    It keeps a few tiles of scores at a time; products of whole blocks of scores took half as long again (docs/log.md of
+    2026-11-26). What a block sees is computed in up to two calls, mixed by their log-sum-exps, so that only its own
+    keys need a mask. The backward pass of each call takes the mixed results as they are: a probability is
+    exp(score - log-sum-exp over all keys).
+    Written by hand because autograd over slices of keys would allocate full-size gradients for every block, and because
     grouped key heads need no copies this way.
     """
 
@@ -173,54 +208,77 @@ class _BlockAttention(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        blocks: list[_BlockPlan],
+        blocks: list[_Block],
         scale: float,
     ) -> torch.Tensor:
         heads, tokens, size = query.shape
         groups = key.shape[0]
-        output = query.new_empty(tokens, groups, heads // groups, size)
+        output = query.new_empty(tokens, heads, size)
+        logsumexp = query.new_empty(
+            heads, tokens, dtype=torch.promote_types(query.dtype, torch.float32)
+        )
         for block in blocks:
-            keys = _gather_spans(key, block.spans)
-            values = _gather_spans(value, block.spans)
-            folded = _fold_queries(query, groups, block.start, block.stop) * scale
-            attended = torch.bmm(compute_probabilities(folded, keys, block.own_mask), values)
-            target = output[block.start : block.stop].permute(1, 2, 0, 3)
-            target.copy_(attended.view(target.shape))
-        ctx.save_for_backward(query, key, value)
+            folded = block.fold(query, groups)
+            results: list[tuple[torch.Tensor, torch.Tensor]] = [
+                torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                    folded,
+                    _gather_spans(key, spans, folded.shape[1]),
+                    _gather_spans(value, spans, folded.shape[1]),
+                    attn_mask=mask,
+                    scale=scale,
+                )
+                for spans, mask in block.list_keys(folded)
+            ]
+            attended, total = functools.reduce(_mix, results)
+            output[block.start : block.stop] = attended.reshape(heads, -1, size).transpose(0, 1)
+            logsumexp[:, block.start : block.stop] = total.reshape(heads, -1)
+        ctx.save_for_backward(query, key, value, output, logsumexp)
         ctx.blocks = blocks
         ctx.scale = scale
-        return output.view(tokens, heads, size)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        query, key, value = ctx.saved_tensors
+        # In float32 at least: the kernel is no slower so, and sums over blocks round less.
+        *halves, logsumexp = ctx.saved_tensors
+        query, key, value, output = (tensor.to(logsumexp.dtype) for tensor in halves)
+        heads, _, size = query.shape
         groups = key.shape[0]
         # heads x tokens x size, like the query
-        gradient = gradients[0].transpose(0, 1)
+        output = output.transpose(0, 1)
+        gradient = gradients[0].transpose(0, 1).to(query.dtype)
         query_gradient = torch.empty_like(query)
         key_gradient = torch.zeros_like(key)
         value_gradient = torch.zeros_like(value)
         for block in ctx.blocks:
-            start, stop = block.start, block.stop
-            keys = _gather_spans(key, block.spans)
-            values = _gather_spans(value, block.spans)
-            folded = _fold_queries(query, groups, start, stop) * ctx.scale
-            block_gradient = _fold_queries(gradient, groups, start, stop)
-            probabilities = compute_probabilities(folded, keys, block.own_mask)
-            own_value_gradient = torch.bmm(probabilities.transpose(1, 2), block_gradient)
-            probability_gradient = torch.bmm(block_gradient, values.transpose(1, 2))
-            score_gradient = torch.ops.aten._softmax_backward_data(
-                probability_gradient, probabilities, -1, probabilities.dtype
+            folded, folded_output, folded_gradient, folded_logsumexp = (
+                block.fold(tensor, groups) for tensor in (query, output, gradient, logsumexp)
             )
-            own_query_gradient = torch.bmm(score_gradient, keys).mul_(ctx.scale)
-            target = query_gradient[:, start:stop]
-            target.copy_(own_query_gradient.view(target.shape))
-            own_key_gradient = torch.bmm(score_gradient.transpose(1, 2), folded)
-            offset = 0
-            for span_start, span_stop in block.spans:
-                length = span_stop - span_start
-                part = slice(offset, offset + length)
-                key_gradient[:, span_start:span_stop] += own_key_gradient[:, part]
-                value_gradient[:, span_start:span_stop] += own_value_gradient[:, part]
-                offset += length
-        return query_gradient, key_gradient, value_gradient, None, None
+            total = torch.zeros_like(folded)
+            for spans, mask in block.list_keys(folded):
+                of_query, of_keys, of_values = (
+                    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                        folded_gradient,
+                        folded,
+                        _gather_spans(key, spans, folded.shape[1]),
+                        _gather_spans(value, spans, folded.shape[1]),
+                        folded_output,
+                        folded_logsumexp,
+                        0.0,
+                        False,
+                        attn_mask=mask,
+                        scale=ctx.scale,
+                    )
+                )
+                total += of_query
+                _scatter_spans(key_gradient, spans, of_keys)
+                _scatter_spans(value_gradient, spans, of_values)
+            query_gradient[:, block.start : block.stop] = total.view(heads, -1, size)
+        dtype = gradients[0].dtype
+        return (
+            query_gradient.to(dtype),
+            key_gradient.to(dtype),
+            value_gradient.to(dtype),
+            None,
+            None,
+        )

@@ -162,9 +162,14 @@ class LanguageModel:
         widest = max(
             linear.out_features for name, linear in self.linears.items() if name != self.head_name
         )
-        heads = self.model.config.num_attention_heads
-        # Scores, probabilities and both gradients of a block of queries; 6 tensors as wide as the widest layer.
-        scores = {"blocks": 4 * heads * QUERY_LIMIT, "sdpa": 4 * heads * QUERY_LIMIT, "flex": 0}
+        heads, key_heads = _count_heads(self.model.config)
+        # The masks of blocks; scores, probabilities and both gradients of some queries; 6 tensors as wide as the widest
+        # layer.
+        scores = {
+            "blocks": heads // key_heads * QUERY_LIMIT,
+            "sdpa": 4 * heads * QUERY_LIMIT,
+            "flex": 0,
+        }
         passing = item_size * (
             scores[self.attention if self.supports_packing else "sdpa"]
             + 6 * max(widest, self.hidden_size)
@@ -303,10 +308,15 @@ class LanguageModel:
         return True
 
 
+def _count_heads(config: Any) -> tuple[int, int]:
+    """Heads of queries, and of keys."""
+    heads = int(config.num_attention_heads)
+    return heads, int(getattr(config, "num_key_value_heads", None) or heads)
+
+
 def _count_cache_bytes(config: Any, dtype: torch.dtype) -> int:
     """Bytes of keys and values that one token takes in all layers."""
-    heads = config.num_attention_heads
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    heads, key_heads = _count_heads(config)
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     return int(2 * config.num_hidden_layers * key_heads * size * torch.finfo(dtype).bits // 8)
 

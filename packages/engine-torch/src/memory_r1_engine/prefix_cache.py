@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import pad, scaled_dot_product_attention
 
-from memory_r1_engine.attention import build_own_mask, compute_probabilities
+from memory_r1_engine.attention import build_own_mask
 from memory_r1_engine.language_model import LanguageModel
 
 PREFIX_CACHE_BYTES = 512 * 2**20
@@ -156,6 +157,7 @@ class _BlockPass:
         self._before = before
         causal = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril_()
         self._own_mask = build_own_mask(causal)
+        self._mask: torch.Tensor | None = None
 
     def attend(
         self,
@@ -170,8 +172,16 @@ class _BlockPass:
         keys = torch.cat([*(block.layers[layer][0] for block in self._before), key], dim=1)
         values = torch.cat([*(block.layers[layer][1] for block in self._before), value], dim=1)
         heads, tokens, size = query.shape
-        groups = keys.shape[0]
-        # A key head serves its group of query heads at once.
-        folded = (query * scale).reshape(groups, -1, size)
-        attended = torch.bmm(compute_probabilities(folded, keys, self._own_mask), values)
+        groups, length, _ = keys.shape
+        if self._mask is None:
+            # Kept for the other layers.
+            self._mask = pad(self._own_mask, (length - tokens, 0)).to(query.dtype)
+        members = heads // groups
+        attended = scaled_dot_product_attention(
+            query.view(groups, members, tokens, size),
+            keys.unsqueeze(1).expand(-1, members, -1, -1),
+            values.unsqueeze(1).expand(-1, members, -1, -1),
+            attn_mask=self._mask,
+            scale=scale,
+        )
         return attended.view(heads, tokens, size).transpose(0, 1)

@@ -1,7 +1,8 @@
 """The ways to compute a packed row's attention, by name, and the choice between them.
 
-All three give the same numbers up to rounding (tests/test_attention.py): `blocks` multiplies matrices along the tree
-(attention.py), `sdpa` hands PyTorch's own attention a dense mask, `flex` compiles the tree into a block mask for CUDA.
+All three give the same numbers up to rounding (tests/test_attention.py): `blocks` follows the tree with PyTorch's CPU
+kernel (attention.py), `sdpa` hands PyTorch's own attention a dense mask, `flex` compiles the tree into a block mask for
+CUDA.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from memory_r1_engine.attention import AttentionPass, TreeAttention
+from memory_r1_engine.attention import AttentionPass, BlockAttention
 from memory_r1_engine.packing import PackedRow, pack_sequences
+from memory_r1_engine.types import EngineError
 
 AttentionKind = Literal["blocks", "sdpa", "flex"]
 AttentionChoice = Literal["auto", "blocks", "sdpa", "flex"]
@@ -135,7 +137,7 @@ def _compiled_flex() -> Callable[..., Any]:
 
 
 _CLASSES: dict[AttentionKind, Callable[[PackedRow, torch.device], AttentionPass]] = {
-    "blocks": TreeAttention,
+    "blocks": BlockAttention,
     "sdpa": SdpaTreeAttention,
     "flex": FlexTreeAttention,
 }
@@ -153,23 +155,30 @@ def choose_attention(
 ) -> tuple[AttentionKind, str | None]:
     """The way to compute, and why it is not the first choice (None where it is).
 
-    `auto` is flex on CUDA where it agrees with `blocks` on a small row, forward and backward, and `blocks` elsewhere.
+    `auto` is flex on CUDA and blocks on a CPU where they agree with `sdpa` on a small row, forward and backward:
+    neither of their kernels is a settled interface of PyTorch. Elsewhere it is `sdpa`.
     """
+    if choice == "blocks" and device.type != "cpu":
+        raise EngineError(
+            400, f"attention blocks runs on a CPU, not on {device.type}: choose auto, sdpa or flex"
+        )
     if choice != "auto":
         return choice, None
-    if device.type != "cuda" or dtype == torch.float64:
-        return "blocks", None
+    # Flex attention has no kernel for float64.
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and dtype == torch.float64):
+        return "sdpa", None
+    first: AttentionKind = "flex" if device.type == "cuda" else "blocks"
     try:
-        error = measure_disagreement("flex", device, dtype)
-    except Exception as failure:  # a compiler that is missing or fails is no reason not to serve
-        return "blocks", f"flex attention does not run here ({type(failure).__name__}: {failure})"
+        error = measure_disagreement(first, device, dtype)
+    except Exception as failure:  # a kernel or compiler that is missing is no reason not to serve
+        return "sdpa", f"{first} attention does not run here ({type(failure).__name__}: {failure})"
     if not error <= (0.05 if dtype == torch.bfloat16 else 1e-3):
-        return "blocks", f"flex attention differs from plain attention here (by {error:.2g})"
-    return "flex", None
+        return "sdpa", f"{first} attention differs from plain attention here (by {error:.2g})"
+    return first, None
 
 
 def measure_disagreement(kind: AttentionKind, device: torch.device, dtype: torch.dtype) -> float:
-    """The largest difference from `blocks` of outputs and gradients on a small tree, relative to the largest value."""
+    """The largest difference from `sdpa` of outputs and gradients on a small tree, relative to the largest value."""
     trunk = list(range(90))
     (row,) = pack_sequences([[*trunk, 200 + branch, *range(30)] for branch in range(5)], 1024)
     generator = torch.Generator().manual_seed(0)
@@ -179,7 +188,7 @@ def measure_disagreement(kind: AttentionKind, device: torch.device, dtype: torch
         for shape in shapes
     ]
     results: list[list[torch.Tensor]] = []
-    for each in ("blocks", kind):
+    for each in ("sdpa", kind):
         leaves = [value.detach().requires_grad_() for value in values]
         output = create_tree_attention(each, row, device).attend(0, *leaves, 0.125)  # type: ignore[arg-type,call-arg]  # three leaves
         output.square().sum().backward()
