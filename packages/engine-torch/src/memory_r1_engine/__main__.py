@@ -116,7 +116,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--attention",
         choices=["auto", "blocks", "sdpa", "flex"],
         default="auto",
-        help="of packed rows; auto: flex on CUDA where it works, else blocks",
+        help="of packed rows; auto: flex on CUDA, blocks on a CPU, sdpa where they fail",
     )
     return parser.parse_args(arguments)
 
