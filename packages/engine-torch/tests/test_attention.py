@@ -177,6 +177,7 @@ def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_attention("auto", CPU, torch.bfloat16) == ("blocks", None)
     assert choose_attention("auto", cuda, torch.float64) == ("sdpa", None)
     assert choose_attention("auto", torch.device("mps"), torch.float32) == ("sdpa", None)
+    assert choose_attention("sdpa", cuda, torch.float32) == ("sdpa", None)
     assert choose_attention("flex", CPU, torch.float32) == ("flex", None)
     with pytest.raises(EngineError, match="attention blocks runs on a CPU, not on cuda"):
         choose_attention("blocks", cuda, torch.float32)

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from memory_r1_engine.packing import AttentionBlock, PackedRow, Span, plan_attention
@@ -121,7 +122,7 @@ class _Block:
         nodes = torch.arange(self.start, self.stop)
         ends = subtree_ends[self.start : self.stop]
         visible = (nodes[None, :] <= nodes[:, None]) & (nodes[:, None] < ends[None, :])
-        self._mask = build_own_mask(visible)
+        self._mask = build_score_mask(visible)
         self._folded_mask = self._mask
 
     def fold(self, tensor: torch.Tensor, groups: int) -> torch.Tensor:
@@ -158,13 +159,38 @@ def count_parts(groups: int, queries: int, threads: int) -> int:
     return max(divisors, key=lambda parts: (measure_use(parts), -parts))
 
 
-def build_own_mask(visible: torch.Tensor) -> torch.Tensor:
-    """What is added to scores of queries x queries: 0, or minus infinity for what a query does not see.
+def build_score_mask(visible: torch.Tensor) -> torch.Tensor:
+    """What is added to scores of queries x keys: 0, or minus infinity for what a query does not see.
 
     Added, not filled in: several times as fast on a CPU.
     """
     mask = torch.zeros(visible.shape, device=visible.device)
     return mask.masked_fill_(visible.logical_not(), float("-inf"))
+
+
+def attend_under_mask(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scale: float,
+) -> torch.Tensor:
+    """PyTorch's own attention under one mask for all heads, queries x keys; tokens x heads x head size.
+
+    The members of a key head's group are its heads, and groups a batch: PyTorch's CPU kernel takes no grouped heads
+    together with a mask, and copies of the key heads are not needed this way.
+    """
+    heads, tokens, size = query.shape
+    groups = key.shape[0]
+    members = heads // groups
+    output = scaled_dot_product_attention(
+        query.reshape(groups, members, tokens, size),
+        key.unsqueeze(1).expand(-1, members, -1, -1),
+        value.unsqueeze(1).expand(-1, members, -1, -1),
+        attn_mask=mask,
+        scale=scale,
+    )
+    return output.reshape(heads, tokens, size).transpose(0, 1)
 
 
 def _gather_spans(tensor: torch.Tensor, spans: Sequence[Span], parts: int) -> torch.Tensor:

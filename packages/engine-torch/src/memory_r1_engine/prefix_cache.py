@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import pad, scaled_dot_product_attention
 
-from memory_r1_engine.attention import build_own_mask
+from memory_r1_engine.attention import attend_under_mask, build_score_mask
 from memory_r1_engine.language_model import LanguageModel
 
 PREFIX_CACHE_BYTES = 512 * 2**20
@@ -141,7 +140,7 @@ class PromptReader:
         before: Sequence[PrefixBlock],
         see: HiddenReader | None,
     ) -> PrefixBlock:
-        attention = _BlockPass(before, len(tokens), self._model.device)
+        attention = _BlockPass(before, start, len(tokens), self._model)
         positions = range(start, start + len(tokens))
         hidden = self._model.run_attention(tokens, positions, attention)
         if see is not None:
@@ -152,12 +151,13 @@ class PromptReader:
 class _BlockPass:
     """Attention of one block: causal among its own tokens, and to every token before."""
 
-    def __init__(self, before: Sequence[PrefixBlock], tokens: int, device: torch.device) -> None:
+    def __init__(
+        self, before: Sequence[PrefixBlock], start: int, tokens: int, model: LanguageModel
+    ) -> None:
         self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._before = before
-        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril_()
-        self._own_mask = build_own_mask(causal)
-        self._mask: torch.Tensor | None = None
+        visible = torch.ones(tokens, start + tokens, dtype=torch.bool, device=model.device)
+        self._mask = build_score_mask(visible.tril_(start)).to(model.dtype)
 
     def attend(
         self,
@@ -171,17 +171,4 @@ class _BlockPass:
         # Joined anew even where there is one part: the products then see one memory layout, kept blocks or not.
         keys = torch.cat([*(block.layers[layer][0] for block in self._before), key], dim=1)
         values = torch.cat([*(block.layers[layer][1] for block in self._before), value], dim=1)
-        heads, tokens, size = query.shape
-        groups, length, _ = keys.shape
-        if self._mask is None:
-            # Kept for the other layers.
-            self._mask = pad(self._own_mask, (length - tokens, 0)).to(query.dtype)
-        members = heads // groups
-        attended = scaled_dot_product_attention(
-            query.view(groups, members, tokens, size),
-            keys.unsqueeze(1).expand(-1, members, -1, -1),
-            values.unsqueeze(1).expand(-1, members, -1, -1),
-            attn_mask=self._mask,
-            scale=scale,
-        )
-        return attended.view(heads, tokens, size).transpose(0, 1)
+        return attend_under_mask(query, keys, values, self._mask, scale)

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import pad
 
-from memory_r1_engine.attention import AttentionPass, BlockAttention
+from memory_r1_engine.attention import AttentionPass, BlockAttention, attend_under_mask
 from memory_r1_engine.packing import PackedRow, pack_sequences
 from memory_r1_engine.types import EngineError
 
@@ -45,16 +45,7 @@ class SdpaTreeAttention:
         scale: float,
     ) -> torch.Tensor:
         del layer  # every layer sees the same tree
-        # Copies of the key heads: PyTorch's CPU kernel takes no grouped heads together with a mask.
-        copies = query.shape[0] // key.shape[0]
-        output = scaled_dot_product_attention(
-            query.unsqueeze(0),
-            key.repeat_interleave(copies, dim=0).unsqueeze(0),
-            value.repeat_interleave(copies, dim=0).unsqueeze(0),
-            attn_mask=self._mask,
-            scale=scale,
-        )
-        return output[0].transpose(0, 1)
+        return attend_under_mask(query, key, value, self._mask, scale)
 
 
 class FlexTreeAttention:
